@@ -1,0 +1,87 @@
+# Everything a person types. Each target sets up what it needs; nothing has to be installed by hand.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= var/hhweb
+PORT ?= 8000
+DATABASE ?= sqlite
+# Commands that look at the code and touch no server.
+UNSERVED := HHWEB_SECRET_KEY=check HHWEB_REDIS_URL=redis://unused HHWEB_DATA_DIR=$(VENV)
+
+.PHONY: help demo up test check proof bench schema lock coverage parts-python parts-browser clean
+
+help: ## what there is to type
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## set everything up and run the main job on real input (under 3 minutes)
+	$(BIN)/python examples/demo/run_demo.py
+
+up: $(VENV)/.demo ## start the platform; DATA=folder PORT=8000 DATABASE=sqlite|postgres
+	$(BIN)/hhweb up --data $(DATA) --port $(PORT) --database $(DATABASE)
+
+test: $(VENV)/.dev parts-browser ## set everything up and pass the tests, on PostgreSQL and on SQLite
+	rm -f .coverage .coverage.*
+	HHWEB_TEST_DATABASE=postgres $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report= --durations=15
+	HHWEB_TEST_DATABASE=sqlite $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-append --cov-report= \
+	  -m "not process and not browser and not postgres_only"
+
+coverage: ## fail under 90 % branch coverage in any app (after `make test`)
+	for app in hhweb governance experiments; do \
+	  echo "== $$app"; $(BIN)/coverage report --include="$$app/*" --fail-under=90 --skip-covered | tail -n 25; done
+
+check: $(VENV)/.dev ## format, lint, types, contracts, migrations, schema, plan
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(UNSERVED) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(UNSERVED) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
+	diff -u docs/openapi.yaml $(VENV)/openapi.yaml
+	$(BIN)/python -m hhweb.plan_guard
+
+proof: $(VENV)/.dev ## the long proofs: full kill tests; writes the table of docs/proof.md
+	$(BIN)/python benchmarks/proof.py
+
+bench: $(VENV)/.dev ## speed and footprint; prints the tables of docs/performance.md
+	$(BIN)/python benchmarks/otlp_ingest.py
+	$(BIN)/python benchmarks/result_bench.py
+	$(BIN)/python benchmarks/result_bench.py --database sqlite --large 0
+	$(BIN)/python benchmarks/footprint.py
+
+schema: $(VENV)/.dev ## write docs/openapi.yaml anew
+	$(UNSERVED) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+lock: $(VENV)/.dev ## resolve requirements/*.lock anew from pyproject.toml
+	requirements/compile $(BIN)/uv
+
+clean: ## remove the environment and what the demo stored
+	rm -rf $(VENV) var
+
+# --- set-up -----------------------------------------------------------------------------------------
+
+# A bare Debian's python3 has neither pip nor venv. Root gets them, everybody else is told the line to type.
+parts-python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || requirements/system-parts python3-venv
+
+# The browser, and the one library that its driver's bundled runtime misses on a bare Debian.
+parts-browser:
+	@{ command -v chromium && ls /usr/lib/*/libatomic.so.1; } >/dev/null 2>&1 || \
+	  requirements/system-parts chromium libatomic1
+
+$(BIN)/uv: requirements/uv.lock | parts-python
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	touch $(BIN)/uv
+
+# One environment grows from demo to dev; both locks pin the same versions.
+$(VENV)/.demo: requirements/demo.lock pyproject.toml | $(BIN)/uv
+	requirements/install $(BIN) requirements/demo.lock
+	touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/uv
+	requirements/install $(BIN) requirements/dev.lock
+	touch $@ $(VENV)/.demo
