@@ -1,0 +1,1 @@
+"""Django settings: one module per way of running, over one typed reader of the environment."""
