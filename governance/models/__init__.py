@@ -1,0 +1,23 @@
+"""Storage of governance: one noun a file, gathered here for Django."""
+
+from governance.models.api_key import ApiKey
+from governance.models.audit_entry import AuditChain, AuditEntry, AuditVerification, VerificationStatus
+from governance.models.idempotency import IdempotentAnswer
+from governance.models.project import Member, Project, ProjectStatus
+from governance.models.quota import IngestionCount, Quota, QuotaBlock, Resource
+
+__all__ = [
+    "ApiKey",
+    "AuditChain",
+    "AuditEntry",
+    "AuditVerification",
+    "IdempotentAnswer",
+    "IngestionCount",
+    "Member",
+    "Project",
+    "ProjectStatus",
+    "Quota",
+    "QuotaBlock",
+    "Resource",
+    "VerificationStatus",
+]
