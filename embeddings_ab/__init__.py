@@ -1,0 +1,1 @@
+"""Embeddings A/B testing: corpora, arms, retrieval measures."""

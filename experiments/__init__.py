@@ -1,0 +1,1 @@
+"""Experiments: datasets, runs, events, results, comparison. Imports nothing at module level."""

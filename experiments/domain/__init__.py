@@ -1,0 +1,1 @@
+"""Plain decisions and numbers: no Django in here."""
