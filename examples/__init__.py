@@ -1,0 +1,1 @@
+"""Worked examples of hhweb; importable so that the tests can reach them."""

@@ -1,0 +1,1 @@
+"""The demo: facts read out of short business messages, two variants, one comparison."""
