@@ -1,0 +1,1 @@
+"""The official client, unmodified, against the real server processes."""

@@ -1,0 +1,208 @@
+"""Every route of the protocol and of the native API, found by walking the URL resolver, and a good body for each."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.test import RequestFactory
+from django.urls import URLPattern, get_resolver
+
+# Doors for operators and browsers, which have tests of their own.
+EXEMPT = ("health/", "internal/", "console", "static/", "api/v1/schema", "api/v1/^", "^$", "favicon", "")
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one address. `pattern` as Django spells it; `canonical` without the alias's difference."""
+
+    method: str
+    pattern: str
+    is_native: bool
+
+    @property
+    def canonical(self) -> str:
+        if self.is_native or self.pattern.startswith(("v1/", "opentelemetry/", "session/")):
+            return self.pattern
+        if self.pattern in ("events", "events/batch", "events/model", "events/model/batch"):
+            return self.pattern
+        return f"v1/{self.pattern}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.canonical}"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.pattern}"
+
+
+def _walk(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for item in patterns:
+        if isinstance(item, URLPattern):
+            yield prefix + str(item.pattern), item.callback
+        else:
+            yield from _walk(item.url_patterns, prefix + str(item.pattern))
+
+
+def all_routes() -> list[Route]:
+    """What the resolver holds now; a new route is here without anybody's doing."""
+    found = []
+    for pattern, view in _walk(get_resolver().url_patterns):
+        if any(pattern.startswith(start) for start in EXEMPT if start) or pattern == "":
+            continue
+        if native := getattr(view, "view_class", None):
+            methods = [name.upper() for name in native.http_method_names if hasattr(native, name)]
+        else:
+            refusal = view(RequestFactory().generic("TRACE", "/"))
+            methods = refusal["Allow"].split(", ")
+        found += [Route(m, pattern, native is not None) for m in methods if m not in ("HEAD", "OPTIONS")]
+    return found
+
+
+def is_write(route: Route) -> bool:
+    return route.method in _WRITES
+
+
+INGESTION = {
+    "POST session/start",
+    "POST session/<str:session_id>/traces",
+    "POST v1/sessions",
+    "POST v1/sessions/<str:session_id>/events/batch",
+    "POST events",
+    "PUT events",
+    "POST events/batch",
+    "POST events/model",
+    "POST events/model/batch",
+    "POST v1/events",
+    "PUT v1/events",
+    "POST v1/events/batch",
+    "POST v1/events/model",
+    "POST v1/events/model/batch",
+    "PUT v1/events/<str:event_id>",
+    "POST opentelemetry/v1/traces",
+    "POST v1/traces",
+}
+
+
+def bodies(ids: dict[str, str]) -> dict[str, Any]:
+    """A body that each writing route accepts, made of the given ids; None where a route takes none."""
+    event = {"event_type": "tool", "inputs": {"q": 1}, "event_id": ids["event_id"], "session_id": ids["session_id"]}
+    update = {"metadata": {"k": "v"}, "metrics": {"m": 1}}
+    session = {"session_id": ids["session_id"], "session_name": "s", "metadata": {"run_id": ids["run_id"]}}
+    metric = {"name": "another", "type": "PYTHON", "criteria": "x"}
+    span = {
+        "traceId": ids["trace_id"],
+        "spanId": "00f067aa0ba902b7",
+        "name": "span",
+        "startTimeUnixNano": "1700000000000000000",
+        "endTimeUnixNano": "1700000001000000000",
+        "attributes": [{"key": "honeyhive.session_id", "value": {"stringValue": ids["session_id"]}}],
+    }
+    spans = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    dataset = {"name": "renamed", "datapoints": []}
+    run = {"name": "renamed", "metadata": {"k": "v"}}
+    key = {"name": "k"}
+    return {
+        "POST session/start": {"session": session},
+        "POST session/<str:session_id>/traces": {"events": [event]},
+        "POST v1/sessions": session,
+        "POST v1/sessions/<str:session_id>/events/batch": {"events": [event]},
+        "DELETE v1/sessions/<str:session_id>": None,
+        "POST events": {"event": event},
+        "PUT events": {"event_id": ids["event_id"], **update},
+        "POST events/batch": {"events": [event]},
+        "POST events/model": {"model_event": {**event, "event_type": "model"}},
+        "POST events/model/batch": {"model_events": [{**event, "event_type": "model"}]},
+        "POST v1/events": event,
+        "PUT v1/events": {"event_id": ids["event_id"], **update},
+        "POST v1/events/batch": {"events": [event]},
+        "POST v1/events/model": {"model_event": {**event, "event_type": "model"}},
+        "POST v1/events/model/batch": {"model_events": [{**event, "event_type": "model"}]},
+        "POST v1/events/export": {"filters": []},
+        "POST v1/events/search": {"filters": []},
+        "PUT v1/events/<str:event_id>": update,
+        "POST v1/runs": {"run_id": ids["run_id"], **run, "event_ids": [ids["session_id"]]},
+        "PUT v1/runs/<str:run_id>": run,
+        "DELETE v1/runs/<str:run_id>": None,
+        "POST v1/metrics": metric,
+        "PUT v1/metrics": {"id": ids["metric_id"], "description": "d"},
+        "DELETE v1/metrics": None,
+        "PUT v1/metrics/<str:metric_id>": {"description": "d"},
+        "DELETE v1/metrics/<str:metric_id>": None,
+        "POST v1/metrics/<str:metric_id>/versions": {"message": "m", "content": metric},
+        "POST v1/metrics/<str:metric_id>/versions/<str:name>/deploy": None,
+        "POST v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
+        "PUT v1/datasets": {"dataset_id": ids["dataset_id"], **dataset},
+        "DELETE v1/datasets": None,
+        "PUT v1/datasets/<str:dataset_id>": dataset,
+        "DELETE v1/datasets/<str:dataset_id>": None,
+        "POST v1/datasets/<str:dataset_id>/datapoints": {"data": [{"q": 1}], "mapping": {"inputs": ["q"]}},
+        "DELETE v1/datasets/<str:dataset_id>/datapoints/<str:datapoint_id>": None,
+        "DELETE v1/datasets/<str:dataset_id>/<str:datapoint_id>": None,
+        "POST v1/datapoints": {"inputs": {"q": 1}, "linked_datasets": [ids["dataset_id"]]},
+        "POST v1/datapoints/batch": {"events": [ids["event_id"]], "dataset_id": ids["dataset_id"]},
+        "PUT v1/datapoints/<str:datapoint_id>": {"inputs": {"q": 2}, "linked_datasets": []},
+        "DELETE v1/datapoints/<str:datapoint_id>": None,
+        "POST v1/projects/<str:project_id>/ingestion_api_keys": key,
+        "POST v1/projects/<str:project_id>/fine_grained_api_keys": {
+            **key,
+            "permissions": ["runs.read"],
+            "expires_at": "2100-01-01T00:00:00Z",
+        },
+        "POST opentelemetry/v1/traces": spans,
+        "POST v1/traces": spans,
+        "PATCH api/v1/project": {"status": "suspended"},
+        "PATCH api/v1/quotas/<str:resource>": {"ceiling": 7},
+        "POST api/v1/keys": {"name": "k", "kind": "project"},
+        "DELETE api/v1/keys/<str:key_id>": None,
+        "POST api/v1/members": {"username": ids["username"], "role": "owner"},
+        "PATCH api/v1/members/<str:username>": {"role": "viewer"},
+        "DELETE api/v1/members/<str:username>": None,
+        "POST api/v1/audit/verifications": {},
+        "POST api/v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
+    }
+
+
+QUERIES = {
+    "DELETE v1/metrics": "metric_id={metric_id}",
+    "DELETE v1/datasets": "dataset_id={dataset_id}",
+    "GET v1/runs/compare/events": "run_id_1={run_id}&run_id_2={old_run_id}",
+    "GET v1/datapoints": "datapoint_ids[]={datapoint_id}",
+    "GET v1/datasets": "dataset_id={dataset_id}",
+    "GET v1/runs": "run_ids[]={run_id}",
+    "GET v1/metrics": "id={metric_id}",
+    "GET api/v1/events": "run_id={run_id}",
+    "GET api/v1/events/export": "run_id={run_id}",
+}
+PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name"}
+
+
+def address(route: Route, ids: dict[str, str]) -> str:
+    """The route's address for these ids."""
+    path = "/" + route.pattern
+    for name in [part.split(">")[0] for part in route.pattern.split("<str:")[1:]]:
+        path = path.replace(f"<str:{name}>", ids[PARAMETERS.get(name, name)])
+    query = QUERIES.get(route.name)
+    return f"{path}?{query.format(**ids)}" if query else path
+
+
+def nowhere() -> dict[str, str]:
+    """Ids that nothing has."""
+    new = str(uuid.uuid4())
+    return {
+        "session_id": new,
+        "event_id": new,
+        "run_id": new,
+        "old_run_id": new,
+        "dataset_id": "nobody",
+        "datapoint_id": "nobody",
+        "metric_id": "nobody",
+        "version_name": "v0",
+        "project_id": "nobody",
+        "key_id": "nobody",
+        "verification_id": "nobody",
+        "username": "nobody",
+        "resource": "runs",
+        "trace_id": uuid.uuid4().hex,
+    }

@@ -1,0 +1,237 @@
+"""Every route, every kind of wrong key: refused, nothing changed, nothing leaked. No tenant sees another's row."""
+
+import datetime as dt
+import json
+import uuid
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from experiments.domain.wire_datasets import DatapointContent
+from experiments.models import Event, Measurement, Metric, MetricVersion, Run
+from experiments.services.datasets import add_rows, create_dataset
+from governance.domain.actions import KeyKind
+from governance.models import ApiKey, AuditEntry, AuditVerification, Member, ProjectStatus
+from governance.services.projects import create_project, system_caller
+from tests.factories import make_client, make_token
+from tests.project.routes import INGESTION, address, all_routes, bodies, is_write, nowhere
+
+ROUTES = all_routes()
+SECRET = "only-the-victim-knows"
+
+# Ids that a client chooses name things of its own project: another project's use of them is no reason to refuse.
+OWN_NAMESPACE = INGESTION | {"POST v1/runs"}
+# Lists and creates that refer to nothing of the victim's; and limits, which every project has by the same names.
+ANSWERED = {
+    "GET api/v1/project",
+    "PATCH api/v1/project",
+    "GET api/v1/quotas",
+    "PATCH api/v1/quotas/<str:resource>",
+    "GET api/v1/usage",
+    "GET api/v1/keys",
+    "POST api/v1/keys",
+    "GET api/v1/members",
+    "GET api/v1/audit",
+    "GET api/v1/audit/verifications",
+    "POST api/v1/audit/verifications",
+    "GET api/v1/datasets",
+    "GET api/v1/runs",
+    "GET api/v1/events",
+    "GET api/v1/events/export",
+    "POST v1/events/export",
+    "POST v1/events/search",
+    "GET v1/events/schema",
+    "GET v1/runs/schema",
+    "GET v1/runs",
+    "GET v1/metrics",
+    "POST v1/metrics",
+    "GET v1/datasets",
+    "GET v1/datapoints",
+}
+
+
+@pytest.fixture
+def victim(db):
+    """Ids of a project in which every kind of thing carries a secret."""
+    project = create_project(name=f"project {SECRET}")
+    caller = system_caller(project)
+    dataset = create_dataset(caller=caller, name=SECRET, description=SECRET)
+    (datapoint_id,) = add_rows(
+        caller=caller, dataset_id=dataset.public_id, contents=[DatapointContent(inputs={"q": SECRET})]
+    )
+    session, chain = uuid.uuid4(), uuid.uuid4()
+    for key, parent, kind in ((session, None, "session"), (chain, session, "chain")):
+        Event.objects.create(
+            project=project,
+            event_key=key,
+            session_key=session,
+            parent_key=parent,
+            event_type=kind,
+            event_name=SECRET,
+            source="test",
+            run_key="victims-run",
+            datapoint_key=datapoint_id,
+            inputs={"q": SECRET},
+            metrics={"score": 1.0},
+            metadata={"run_id": "victims-run", "datapoint_id": datapoint_id, SECRET: 1},
+            start_time=1.0,
+            end_time=2.0,
+            duration=1.0,
+        )
+    Measurement.objects.create(
+        project=project,
+        event_key=chain,
+        session_key=session,
+        run_key="victims-run",
+        name="score",
+        value=1.0,
+        event_name=SECRET,
+        event_type="chain",
+    )
+    for key in ("victims-run", "victims-old-run"):
+        Run.objects.create(project=project, run_key=key, name=SECRET, dataset=dataset, metadata={"k": SECRET})
+    metric = Metric.objects.create(project=project, name=SECRET, type="PYTHON", criteria=SECRET)
+    MetricVersion.objects.create(metric=metric, name="v1", full_sha="0", content={"name": SECRET}, deployed=True)
+    user = User.objects.create_user(f"user-{SECRET}")
+    Member.objects.create(project=project, user=user, role="viewer")
+    verification = AuditVerification.objects.create(chain=project.public_id)
+    make_token(project)
+    return project, {
+        "session_id": str(session),
+        "event_id": str(chain),
+        "run_id": "victims-run",
+        "old_run_id": "victims-old-run",
+        "dataset_id": dataset.public_id,
+        "datapoint_id": datapoint_id,
+        "metric_id": metric.public_id,
+        "version_name": "v1",
+        "project_id": project.public_id,
+        "key_id": ApiKey.objects.get(project=project).public_id,
+        "verification_id": str(verification.pk),
+        "username": user.username,
+        "resource": "runs",
+        "trace_id": session.hex,
+    }
+
+
+def everything(project=None):
+    """All rows of governance and experiments, of one project or of all; when a key was last used does not count."""
+    rows = {}
+    for app in ("governance", "experiments"):
+        for model in apps.get_app_config(app).get_models():
+            found = model._base_manager.order_by("pk")
+            names = {field.name for field in model._meta.get_fields()}
+            if project is not None:
+                if "project" in names:
+                    found = found.filter(project=project)
+                elif "chain" in names:
+                    found = found.filter(chain=project.public_id)
+                elif model.__name__ == "Project":
+                    found = found.filter(pk=project.pk)
+                elif "dataset" in names:
+                    found = found.filter(dataset__project=project)
+                else:
+                    found = found.filter(metric__project=project)
+            rows[model.__name__] = [
+                {name: value for name, value in row.items() if name != "last_used_at"} for row in found.values()
+            ]
+    return rows
+
+
+def send(client, route, ids):
+    body = bodies(ids).get(route.name) if is_write(route) else None
+    content = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+    return client.generic(route.method, address(route, ids), **content)
+
+
+def text_of(answer):
+    return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
+
+
+def changed_key(project, **fields):
+    """A token of `project` whose row was changed afterwards."""
+    token = make_token(project)
+    ApiKey.objects.filter(pk=ApiKey.objects.filter(project=project).latest("pk").pk).update(**fields)
+    return token
+
+
+def suspended(project):
+    other = create_project(name="suspended")
+    token = make_token(other)
+    type(other).objects.filter(pk=other.pk).update(status=ProjectStatus.SUSPENDED)
+    return token
+
+
+YESTERDAY = timezone.now() - dt.timedelta(days=1)
+WRONG_KEYS = {
+    "no key": (401, lambda project: ""),
+    "an unknown key": (401, lambda project: "hh_" + "x" * 24 + "_" + "y" * 64),
+    "a revoked key": (401, lambda project: changed_key(project, revoked_at=YESTERDAY)),
+    "an expired key": (401, lambda project: changed_key(project, expires_at=YESTERDAY)),
+    "a key of a suspended project": (403, suspended),
+    "a data plane key": (403, lambda project: make_token(project, kind=KeyKind.DATA_PLANE)),
+    "an ingestion key": (403, lambda project: make_token(project, kind=KeyKind.INGESTION)),
+    "a key with one other scope": (403, lambda project: make_token(project, scopes=["quotas.write"])),
+}
+# Where such a key is the right one.
+RIGHT = {
+    "a data plane key": lambda route: route.pattern.startswith("v1/projects/"),
+    "an ingestion key": lambda route: route.name in INGESTION,
+    "a key with one other scope": lambda route: route.name == "PATCH api/v1/quotas/<str:resource>",
+}
+
+
+def test_every_writing_route_has_a_body_here():
+    known = bodies(nowhere())
+    assert {route.name for route in ROUTES if is_write(route)} - set(known) == set()
+    assert len({route.name for route in ROUTES}) > 70
+
+
+@pytest.mark.parametrize("kind", WRONG_KEYS)
+def test_wrong_keys_are_refused_by_every_route_and_change_nothing(victim, kind):
+    project, ids = victim
+    status, make = WRONG_KEYS[kind]
+    client = make_client(make(project))
+    before = everything()
+    faults = []
+    for route in ROUTES:
+        if RIGHT.get(kind, lambda route: False)(route):
+            continue
+        answer = send(client, route, ids)
+        text = text_of(answer)
+        said = json.loads(text)
+        code = said.get("errorCode") or said.get("error", {}).get("code")
+        if answer.status_code != status or not code or SECRET in text.replace(project.name, ""):
+            faults.append(f"{route}: {answer.status_code} {text[:200]}")
+    assert faults == []
+    assert everything() == before
+
+
+def test_another_projects_key_finds_nothing_and_changes_nothing(victim):
+    project, ids = victim
+    attacker = create_project(name="attacker")
+    client = make_client(make_token(attacker))
+    client.get("/v1/datasets")  # its first use is noted
+    before = everything(project)
+    own = AuditEntry.objects.filter(chain=attacker.public_id).count()
+    faults = []
+    for route in ROUTES:
+        start = transaction.savepoint()
+        answer = send(client, route, ids)
+        text = text_of(answer)
+        expected = {403, 404}
+        if route.name in OWN_NAMESPACE | ANSWERED:
+            expected |= {200, 201, 202}
+        refused = answer.status_code >= 400
+        if (
+            answer.status_code not in expected
+            or SECRET in text.replace(ids["username"], "")  # what it sent itself may come back
+            or everything(project) != before
+            or (refused and AuditEntry.objects.filter(chain=attacker.public_id).count() != own)
+        ):
+            faults.append(f"{route}: {answer.status_code} {text[:200]}")
+        transaction.savepoint_rollback(start)
+    assert faults == []

@@ -1,0 +1,154 @@
+"""Malformed bodies at every writing route: 400 (or another 4xx) that says what is wrong, never 500, nothing stored."""
+
+import itertools
+import json
+
+import pytest
+from django.db import transaction
+
+from experiments.domain.wire_datasets import DatapointContent
+from experiments.models import Datapoint, Dataset, Event, Measurement, Metric, MetricVersion, Run
+from experiments.services.datasets import add_rows, create_dataset
+from governance.models import ApiKey, AuditEntry
+from tests.factories import make_client, make_token
+from tests.project.routes import address, all_routes, bodies, is_write, nowhere
+
+ROUTES = [route for route in all_routes() if is_write(route)]
+# Aliases share the code of their twins.
+WITH_BODY = [route for route in ROUTES if bodies(nowhere())[route.name] and route.pattern == route.canonical]
+
+NOT_JSON = {
+    "no JSON": b"{",
+    "NaN": b'{"a": NaN}',
+    "a lone surrogate": b'{"a": "\\ud800"}',
+    "broken UTF-8": b'{"a": "\xff"}',
+    "an endless number": b'{"a": 1e999}',
+    "2,000 levels": b"[" * 2000 + b"]" * 2000,
+    "100 levels": b'{"deep": ' + b"[" * 100 + b"]" * 100 + b"}",
+}
+WRONG_JSON = {"a list": b"[]", "a text": b'"x"', "a number": b"7", "null": b"null", "true": b"true"}
+WRONG_VALUES = ["\x00", "x" * 3000, -1, 10**18, 1e308, True, [[]], {"$gt": ""}, ["\x00"], [{}]]
+# The OTLP decoder has its own words and its own tests; here it must only never fail.
+OTLP = {"POST opentelemetry/v1/traces", "POST v1/traces"}
+
+
+@pytest.fixture
+def ids(project, caller):
+    """Ids of things that exist, so that a body is read as far as it can be."""
+    dataset = create_dataset(caller=caller, name="d")
+    (datapoint_id,) = add_rows(caller=caller, dataset_id=dataset.public_id, contents=[DatapointContent()])
+    found = nowhere()
+    Event.objects.create(
+        project=project,
+        event_key=found["event_id"],
+        session_key=found["event_id"],
+        event_type="session",
+        event_name="e",
+        source="s",
+        start_time=1.0,
+        end_time=2.0,
+        duration=1.0,
+    )
+    Run.objects.create(project=project, run_key=found["run_id"])
+    metric = Metric.objects.create(project=project, name="m", type="PYTHON", criteria="c")
+    MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
+    token = make_token(project)
+    return {
+        **found,
+        "token": token,
+        "dataset_id": dataset.public_id,
+        "datapoint_id": datapoint_id,
+        "metric_id": metric.public_id,
+        "project_id": project.public_id,
+        "key_id": ApiKey.objects.filter(project=project).latest("pk").public_id,
+    }
+
+
+def row_counts():
+    return [model.objects.count() for model in (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric)]
+
+
+def send(client, route, ids, content, before):
+    """Status and decoded error of one request, undone afterwards."""
+    start = transaction.savepoint()
+    answer = client.generic(route.method, address(route, ids), data=content, content_type="application/json")
+    text = (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
+    changed = (answer.status_code >= 400 or content in NOT_JSON.values()) and row_counts() != before
+    transaction.savepoint_rollback(start)
+    said = json.loads(text)
+    error = said.get("error", said) if isinstance(said, dict) else {}
+    return answer.status_code, error if isinstance(error, dict) else {}, changed, text[:300]
+
+
+@pytest.mark.parametrize("route", WITH_BODY, ids=str)
+def test_what_is_no_json_is_refused_by_name(ids, route):
+    client, before = make_client(ids["token"]), row_counts()
+    faults = []
+    for name, content in {**NOT_JSON, **WRONG_JSON}.items():
+        status, error, changed, text = send(client, route, ids, content, before)
+        names_field = route.name in OTLP or "field" in error.get("details", {})
+        wrong = status != 400 or not names_field
+        if changed or (wrong and not _may_be_ignored(route, name, status)):
+            faults.append(f"{name}: {status} changed={changed} {text}")
+    assert faults == []
+
+
+def _may_be_ignored(route, name, status):
+    """Where no field is needed, what stands under unknown keys is not looked at: OTLP asks for that."""
+    if route.name in OTLP:
+        return status == 200 and name in ("a lone surrogate", "100 levels")
+    return route.name == "POST api/v1/audit/verifications" and status < 500
+
+
+@pytest.mark.parametrize("route", WITH_BODY, ids=str)
+def test_wrong_field_values_never_fail_inside(ids, route):
+    """Each field of a good body, replaced by each wrong value: refused with its reason, or good enough to store."""
+    client, before = make_client(ids["token"]), row_counts()
+    faults = []
+    for path, body in variants(bodies(ids)[route.name]):
+        status, error, changed, text = send(client, route, ids, json.dumps(body).encode(), before)
+        if status >= 500 or (status >= 400 and changed) or (status == 400 and "field" not in error.get("details", {})):
+            if route.name in OTLP and status == 400:
+                continue
+            faults.append(f"{path}: {status} changed={changed} {text}")
+    assert faults == []
+
+
+def variants(body, path=()):
+    """(what was replaced, body) for every field of a body, nested ones included."""
+    items = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
+    for key, value in items:
+        for number, wrong in enumerate(WRONG_VALUES):
+            yield (*path, key, f"value {number}"), replaced(body, key, wrong)
+        for inner_path, inner in variants(value, (*path, key)):
+            yield inner_path, replaced(body, key, inner)
+
+
+def replaced(body, key, value):
+    copy = dict(body) if isinstance(body, dict) else list(body)
+    copy[key] = value
+    return copy
+
+
+STRANGE = ("%00", "%ED%A0%80", "..", "%27%22%3B--", "x" * 3000, "%F0%9F%92%A9")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_strange_ids_in_the_address_are_not_found_or_refused(api, method):
+    faults = []
+    for route, strange in itertools.product(all_routes(), STRANGE):
+        if route.method != method or "<" not in route.pattern or route.pattern != route.canonical:
+            continue
+        ids = dict.fromkeys(nowhere(), strange)
+        body = bodies(ids).get(route.name) if is_write(route) else None
+        start = transaction.savepoint()
+        answer = api.generic(
+            route.method,
+            address(route, ids),
+            data=json.dumps(body) if body is not None else "",
+            content_type="application/json",
+        )
+        transaction.savepoint_rollback(start)
+        if answer.status_code >= 500:
+            faults.append(f"{route} {strange[:20]}: {answer.content[:200]!r}")
+    assert faults == []
