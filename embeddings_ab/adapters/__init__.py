@@ -1,0 +1,1 @@
+"""Providers, indexes and rerankers: what talks to the outside or to heavy libraries."""

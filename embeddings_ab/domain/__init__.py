@@ -1,0 +1,1 @@
+"""Pure decisions and numbers of embeddings A/B testing; no Django."""

@@ -1,0 +1,1 @@
+"""Reads, always from the caller's project."""
