@@ -5,12 +5,12 @@ from collections.abc import Callable
 from django.http import HttpResponseBase, StreamingHttpResponse
 
 from experiments.admin.runs import find_run
-from experiments.domain.export_rows import Export, download, valid_format
 from experiments.selectors.event_pages import EventSelection
 from experiments.services import exports as services
 from governance.admin.pages import Visit, clean, page
 from governance.domain.actions import Action
 from governance.domain.errors import InvalidInput
+from governance.domain.file_exports import Export, download, valid_format
 
 
 def _answer(visit: Visit, export: Export) -> HttpResponseBase:

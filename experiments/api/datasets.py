@@ -4,14 +4,13 @@ from typing import Any
 
 from django.db.models import F, Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import StreamingHttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from experiments.api.filters import DatasetFilters
-from experiments.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from experiments.api.serializers import DatasetIn, DatasetOut, MemberOut
 from experiments.domain.wire_datasets import DatasetBody
 from experiments.models import Dataset, DatasetMembership
@@ -19,13 +18,17 @@ from experiments.selectors import datasets as selectors
 from experiments.services import datasets as services
 from experiments.services import exports
 from governance.api.authentication import caller_of
+from governance.api.requests import (
+    FILE_ANSWERS,
+    FORMAT_PARAMETER,
+    IDEMPOTENCY_KEY,
+    ExportView,
+    ProjectView,
+    answered_once,
+)
 from governance.domain.actions import Action
 from governance.domain.json_bodies import parsed
 from governance.services.idempotency import answer_once
-
-_IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="A repeated create with it returns the first answer."
-)
 
 
 def _counted(datasets: QuerySet[Dataset]) -> QuerySet[Dataset]:
@@ -54,7 +57,7 @@ class DatasetList(ListModelMixin, GenericAPIView[Any], ProjectView):
         summary="Create a dataset",
         request=DatasetIn,
         responses={201: DatasetOut},
-        parameters=[_IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY],
         filters=False,
     )
     def post(self, request: Request) -> Response:
@@ -75,10 +78,7 @@ class DatasetList(ListModelMixin, GenericAPIView[Any], ProjectView):
             body=request.data,
             create=create,
         )
-        headers = {"Location": f"/api/v1/datasets/{answer.body['id']}"}
-        if answer.is_replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return Response(answer.body, status=answer.status, headers=headers)
+        return answered_once(answer, location=f"/api/v1/datasets/{answer.body['id']}")
 
 
 class DatasetDetail(ProjectView):

@@ -6,11 +6,11 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experiments.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from experiments.api.serializers import EventFiltersIn, EventOut, EventPageOut
 from experiments.selectors.event_pages import EventCursor, EventSelection, page, selected
 from experiments.services import exports
 from governance.api.authentication import caller_of
+from governance.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from governance.domain.actions import Action
 from governance.domain.errors import InvalidInput
 

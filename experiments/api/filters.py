@@ -1,30 +1,12 @@
 """Filters of the native API's lists; each has an index behind it. Unknown parameters are refused, not ignored."""
 
-from typing import Any
-
 import django_filters
 from django.db.models import Q, QuerySet
 
 from experiments.domain.run_status import RunStatus
 from experiments.models import Dataset, Run
 from governance.api.filters import MomentFilter
-from governance.domain.errors import InvalidInput
-
-_ALWAYS_KNOWN = {"page", "limit", "project"}
-
-
-class StrictFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """A mistyped filter must not list everything."""
-
-    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(data, *args, **kwargs)
-        known = {*self.base_filters, *_ALWAYS_KNOWN}
-        for name in data or ():
-            if name not in known:
-                raise InvalidInput(
-                    f"Query parameter {name[:80]!r} is unknown here; use one of {', '.join(sorted(known))}.",
-                    field=name[:200],
-                )
+from governance.api.strict_filters import StrictFilters
 
 
 class DatasetFilters(StrictFilters):

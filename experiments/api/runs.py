@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from experiments.api.filters import RunFilters
-from experiments.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from experiments.api.serializers import RunOut, RunWithEventsOut
 from experiments.domain.aggregation import AGGREGATES, DEFAULT_AGGREGATE
 from experiments.models import Run
 from experiments.selectors.runs import get_run, runs_of
 from experiments.services import exports
 from governance.api.authentication import caller_of
+from governance.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from governance.domain.actions import Action
 from governance.domain.errors import InvalidInput
 

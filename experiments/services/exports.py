@@ -9,15 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from experiments.domain.aggregation import DEFAULT_AGGREGATE, aggregate_name
-from experiments.domain.export_rows import (
-    COMPARISON,
-    DATAPOINTS,
-    EVENTS,
-    RUN_DATAPOINTS,
-    RUN_METRICS,
-    Export,
-    ExportSchema,
-)
+from experiments.domain.export_rows import COMPARISON, DATAPOINTS, EVENTS, RUN_DATAPOINTS, RUN_METRICS
 from experiments.domain.run_results import DatapointResult, MetricResult
 from experiments.models import Dataset, Event
 from experiments.selectors import event_pages
@@ -27,6 +19,7 @@ from experiments.selectors.results import iter_datapoint_rows, result_of_run
 from experiments.telemetry import EXPORTS
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
+from governance.domain.file_exports import Export, ExportSchema
 from governance.services import audit
 
 

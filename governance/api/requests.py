@@ -1,4 +1,4 @@
-"""What the views of the native API share: the caller, addresses that can be looked up, files as answers."""
+"""What the views of every app's native API share: rights asked for first, creates answered once, files as answers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,11 +9,13 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from experiments.domain.export_rows import Export, download, valid_format
 from governance.api.authentication import caller_of
 from governance.domain.actions import Action
+from governance.domain.file_exports import Export, download, valid_format
+from governance.services.idempotency import Answer
 
 
 class ProjectView(APIView):
@@ -27,6 +29,14 @@ class ProjectView(APIView):
         method = "GET" if request.method == "HEAD" else request.method
         if (action := self.actions.get(method or "")) is not None:
             caller_of(request).require(action)
+
+
+def answered_once(answer: Answer, *, location: str) -> Response:
+    """The answer of a create: where the thing is, and whether an earlier request with the same key made it."""
+    headers = {"Location": location}
+    if answer.is_replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(answer.body, status=answer.status, headers=headers)
 
 
 class FormatIsAParameter(BaseContentNegotiation):
@@ -59,6 +69,9 @@ class ExportView(ProjectView):
         valid_format(request.query_params.get("format", ""))
 
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="A repeated create with it returns the first answer."
+)
 FORMAT_PARAMETER = OpenApiParameter("format", str, enum=["csv", "json"], default="csv", description="Kind of file.")
 FILE_ANSWERS = {
     (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="The file; columns in docs/exports.md."),
