@@ -34,7 +34,7 @@ def settings_table() -> str:
 def telemetry_table() -> str:
     """The rows that the document must have, from the instruments."""
     rows = []
-    for module in ("experiments.telemetry", "governance.telemetry"):
+    for module in ("experiments.telemetry", "governance.telemetry", "embeddings_ab.telemetry"):
         for instrument in vars(importlib.import_module(module)).values():
             if hasattr(instrument, "_documentation") and hasattr(instrument, "_labelnames"):
                 name = instrument._name + ("_total" if instrument._type == "counter" else "")
