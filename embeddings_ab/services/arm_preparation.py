@@ -1,0 +1,117 @@
+"""Finds or makes the collections of an arm: asks its provider for the revision, checks the canary, writes the recipes."""
+
+import socket
+from os import getpid
+from typing import Any
+
+import structlog
+from django.db import transaction
+
+from embeddings_ab import dispatch
+from embeddings_ab.domain.spec import ArmSpec, TestSpec
+from embeddings_ab.domain.statuses import TEST_UNDER_WAY, ArmStatus, CollectionStatus
+from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace
+from embeddings_ab.services import collections, endings, provider_access, spaces
+from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from governance.models.leased_work import LeaseLost
+
+log = structlog.get_logger(__name__)
+
+
+def holder() -> str:
+    """Who claims: machine and process, for people who read the table."""
+    return f"{socket.gethostname()[:48]}:{getpid()}"
+
+
+def prepare_arm(*, arm_id: int) -> None:
+    """pending → preparing → building. A second message finds nothing to claim."""
+    arm = Arm.claim(arm_id, waiting=[ArmStatus.PENDING], running=ArmStatus.PREPARING, holder=holder(), lease=LEASE)
+    if arm is None:
+        return
+    try:
+        with endings.of_arm(arm, back_to=ArmStatus.PENDING):
+            _prepare(arm)
+    except LeaseLost:
+        log.info("arm_lost", arm=arm.name, test=arm.test.public_id)
+    dispatch.send_advance([arm.test_id])
+
+
+def _prepare(arm: Arm) -> None:
+    test = arm.test
+    if test.status not in TEST_UNDER_WAY:
+        arm.leave(ArmStatus.CANCELLED)
+        return
+    spec = ArmSpec.model_validate(arm.spec)
+    private = "" if TestSpec.model_validate(test.spec).reuse_existing else test.public_id
+    document_space: EmbeddingSpace | None = None
+    query_space: EmbeddingSpace | None = None
+    if spec.retrieval in ("vector", "hybrid"):
+        settings = provider_access.settings_of(spec)
+        with (
+            provider_access.opened(project_id=test.project_id, settings=settings) as access,
+            Heartbeat(arm, on_lost=access.close) as beat,
+        ):
+            document_space = spaces.current_space(
+                project_id=test.project_id,
+                settings=settings,
+                provider=access.provider,
+                role="document",
+                private=private,
+            )
+            query_space = spaces.current_space(
+                project_id=test.project_id, settings=settings, provider=access.provider, role="query", private=private
+            )
+            beat.check()
+    with transaction.atomic():
+        held: dict[str, Collection] = {}
+        for kind, recipe, space in recipes(test.corpus.content_hash, test.query_set.content_hash, spec, private,
+                                           document_space, query_space):  # fmt: skip
+            held[kind.value] = collections.hold(test=test, kind=kind, recipe=recipe, space=space)
+        waiting = [c.pk for c in held.values() if c.status != CollectionStatus.READY]
+        arm.leave(
+            ArmStatus.BUILDING,
+            documents=held.get("documents"),
+            queries=held.get("queries"),
+            lexical=held.get("lexical"),
+            error_code="",
+            error_message="",
+        )
+        dispatch.send_builds(waiting)
+
+
+def recipes(
+    corpus_hash: str,
+    query_set_hash: str,
+    spec: ArmSpec,
+    private: str,
+    document_space: EmbeddingSpace | None,
+    query_space: EmbeddingSpace | None,
+) -> list[tuple[CollectionKind, dict[str, Any], EmbeddingSpace | None]]:
+    """What an arm needs, each with everything that changes its content."""
+    chunking = spec.chunking.model_dump(mode="json")
+    if chunking["method"] == "none":
+        chunking = {"method": "none"}
+    shared: dict[str, Any] = {"private": private} if private else {}
+    found: list[tuple[CollectionKind, dict[str, Any], EmbeddingSpace | None]] = []
+    if document_space is not None and query_space is not None:
+        found.append((
+            CollectionKind.DOCUMENTS,
+            {"corpus": corpus_hash, "chunking": chunking, "space": space_key(document_space), **shared},
+            document_space,
+        ))  # fmt: skip
+        found.append((
+            CollectionKind.QUERIES, {"query_set": query_set_hash, "space": space_key(query_space), **shared}, query_space
+        ))  # fmt: skip
+    if spec.lexical is not None:
+        lexical = spec.lexical.model_dump(mode="json")
+        if lexical["engine"] != "bm25s":
+            lexical = {"engine": lexical["engine"]}
+        found.append((
+            CollectionKind.LEXICAL, {"corpus": corpus_hash, "chunking": chunking, "lexical": lexical, **shared}, None
+        ))  # fmt: skip
+    return found
+
+
+def space_key(space: EmbeddingSpace) -> dict[str, Any]:
+    """A space as a recipe names it."""
+    return {"identity": space.identity, "generation": space.generation}

@@ -1,0 +1,311 @@
+"""Builds a collection: cuts, embeds what no cache has, writes the files. Every batch is a checkpoint.
+
+Batches are cut by content order, never by arrival. A worker that dies loses the batches that were in the air and
+nothing else; one that runs for long hands on to the next, so that others get their turn.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from governance.outbound import limiter
+
+from embeddings_ab import dispatch, telemetry
+from embeddings_ab.adapters.embedding_providers import EmbeddedBatch
+from embeddings_ab.domain.batches import cut_batches, latency_sample
+from embeddings_ab.domain.statuses import CollectionStatus
+from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
+from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
+from embeddings_ab.services.arm_preparation import holder
+from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.provider_access import Access
+from governance.models import Resource
+from governance.models.clock import from_now
+from governance.models.leased_work import LeaseLost
+from governance.services import prices, quotas
+
+SLICE_SECONDS = 120.0
+log = structlog.get_logger(__name__)
+
+
+class OutOfTurn(Exception):
+    """The worker has had its share; the rest is for the next turn."""
+
+
+@dataclass(slots=True)
+class Text:
+    """One distinct text to embed. `alone`: in a call of its own, timed."""
+
+    key: str
+    text: str
+    tokens: int
+    alone: bool = False
+
+
+@dataclass(slots=True)
+class Answered:
+    """A batch that came back."""
+
+    texts: list[Text]
+    batch: EmbeddedBatch
+    seconds: float
+
+
+@dataclass(slots=True)
+class Turn:
+    """One worker's share of a build."""
+
+    work: Collection
+    beat: Heartbeat
+    started: float = field(default_factory=time.monotonic)
+
+    def check(self) -> None:
+        """Stop when the work was called off or the share is used up."""
+        self.beat.check()
+        if time.monotonic() - self.started > SLICE_SECONDS:
+            raise OutOfTurn
+
+
+def build_collection(*, collection_id: int) -> None:
+    """pending → building → ready | failed | pending. A second message finds nothing to claim."""
+    try:
+        work = Collection.claim(
+            collection_id,
+            waiting=[CollectionStatus.PENDING],
+            running=CollectionStatus.BUILDING,
+            holder=holder(),
+            lease=LEASE,
+        )
+    except IntegrityError:  # another build of the same space: afterwards this one finds its texts in the cache
+        Collection.objects.filter(pk=collection_id, status=CollectionStatus.PENDING).update(
+            next_attempt_at=from_now(dt.timedelta(seconds=1)), dispatched_at=None
+        )
+        return
+    if work is None:
+        return
+    telemetry.build_started()
+    began = time.monotonic()
+    try:
+        with endings.of_collection(work):
+            _build(work)
+            telemetry.build_ended("finished", "none", seconds=time.monotonic() - began)
+    except OutOfTurn:
+        _hand_on(work, time.monotonic() - began)
+    except LeaseLost:
+        log.info("collection_lost", collection=work.public_id)
+    _tell(work)
+
+
+def _tell(work: Collection) -> None:
+    """Whoever waited for this one, as holder or for its space, looks again."""
+    held_by = CollectionUse.objects.filter(collection=work).values_list("test_id", flat=True)
+    dispatch.send_advance(list(AbTest.objects.filter(pk__in=held_by).values_list("pk", flat=True)))
+    if work.space_id is not None:
+        waiting = Collection.objects.filter(space_id=work.space_id, status=CollectionStatus.PENDING)
+        due = waiting.filter(next_attempt_at__isnull=False, error_code="", next_attempt_at__lte=from_now(_SOON))
+        pks = list(due.values_list("pk", flat=True))
+        Collection.objects.filter(pk__in=pks).update(next_attempt_at=None)
+        dispatch.send_builds(pks)
+
+
+_SOON = dt.timedelta(seconds=5)
+
+
+def _hand_on(work: Collection, seconds: float) -> None:
+    try:
+        with transaction.atomic():
+            work.leave(
+                CollectionStatus.PENDING,
+                attempts=0,
+                next_attempt_at=None,
+                build_seconds=F("build_seconds") + seconds,
+            )
+            dispatch.send_builds([work.pk])
+    except LeaseLost:
+        log.info("collection_lost", collection=work.public_id)
+
+
+def _build(work: Collection) -> None:
+    began = time.monotonic()
+    if work.kind == CollectionKind.LEXICAL:
+        with Heartbeat(work) as beat:
+            turn = Turn(work, beat)
+            chunk_count = artifact_files.count_chunks(work)
+            _reserve_chunks(work, chunk_count)
+            size = artifact_files.materialise(work)
+            turn.beat.check()
+    else:
+        size = _build_vectors(work)
+    with transaction.atomic():
+        work.leave(
+            CollectionStatus.READY,
+            ready_at=Now(),
+            chunks_done=F("chunk_count"),
+            byte_count=size,
+            build_seconds=F("build_seconds") + (time.monotonic() - began),
+            error_code="",
+            error_message="",
+        )
+        collections.give_back_reservations(work.pk)
+    log.info("collection_ready", collection=work.public_id, kind=work.kind)
+
+
+def _reserve_chunks(work: Collection, count: int) -> None:
+    with transaction.atomic():
+        row = Collection.objects.select_for_update().get(pk=work.pk)
+        work.renew(LEASE, chunk_count=count, reserved_chunks=count)
+        quotas.reserve(project_id=work.project_id, resource=Resource.CHUNKS, amount=count - row.reserved_chunks)
+
+
+def _build_vectors(work: Collection) -> int:
+    space = work.space
+    assert space is not None  # vectors have a space, by construction of the recipes
+    settings = artifact_files.provider_settings(space)
+    with (
+        provider_access.opened(project_id=work.project_id, settings=settings) as access,
+        Heartbeat(work, on_lost=access.close) as beat,
+    ):
+        turn = Turn(work, beat)
+        texts, chunk_count = _distinct_texts(work)
+        cached = embedding_cache.present(space, [key for key in texts])
+        missing = [key for key in texts if key not in cached]
+        counts = access.provider.count_tokens([texts[key] for key in missing]) if missing else []
+        rows = [Text(key, texts[key], tokens) for key, tokens in zip(missing, counts, strict=True)]
+        _reserve(work, space, rows, chunk_count, len(cached))
+        if work.kind == CollectionKind.QUERIES:
+            sample = latency_sample(list(texts))
+            for row in rows:
+                row.alone = row.key in sample
+        _embed(work, space, access, turn, rows)
+    return artifact_files.materialise(work)
+
+
+def _distinct_texts(work: Collection) -> tuple[dict[str, str], int]:
+    """Distinct texts by hash in content order, and how many units (chunks or queries) they make."""
+    units = artifact_files.texts_of(work)
+    return {embedding_cache.text_hash(text): text for text in units}, len(units)
+
+
+def _reserve(work: Collection, space: EmbeddingSpace, rows: Sequence[Text], chunk_count: int, cached: int) -> None:
+    """Take what the rest of the build needs from the quotas; what an earlier attempt took counts."""
+    tokens = sum(row.tokens for row in rows)
+    size = len(rows) * space.dimensions * 4
+    chunks = chunk_count if work.kind == CollectionKind.DOCUMENTS else 0
+    with transaction.atomic():
+        row = Collection.objects.select_for_update().get(pk=work.pk)
+        first = row.chunk_count is None
+        work.renew(
+            LEASE,
+            chunk_count=chunk_count,
+            reserved_chunks=chunks,
+            reserved_tokens=tokens,
+            reserved_bytes=size,
+            **({"cache_hits": cached} if first else {}),
+        )
+        wanted = {
+            Resource.CHUNKS: chunks - row.reserved_chunks,
+            Resource.EMBEDDING_TOKENS: tokens - row.reserved_tokens,
+            Resource.VECTOR_BYTES: size - row.reserved_bytes,
+        }
+        for resource, amount in sorted(wanted.items()):
+            if amount > 0:
+                quotas.reserve(project_id=work.project_id, resource=resource, amount=amount)
+            else:
+                quotas.give_back(project_id=work.project_id, resource=resource, amount=-amount)
+    if first and cached:
+        telemetry.cache_hits(cached)
+
+
+def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, rows: Sequence[Text]) -> None:
+    if not rows:
+        return
+    provider = access.provider
+    role = "query" if work.kind == CollectionKind.QUERIES else "document"
+    prefix = str(space.identity.get("prefix", ""))
+    if any(row.alone for row in rows):
+        provider.embed([prefix + rows[0].text], role)  # warm, so that the first timed call is like the others
+
+    def call(texts: list[Text]) -> Answered:
+        with limiter.slot(
+            project_id=work.project_id,
+            provider=provider.settings.provider,
+            limit=provider.parallel_requests,
+            lease_seconds=120,
+            wait_seconds=60,
+        ):
+            began = time.perf_counter()
+            batch = provider.embed([prefix + text.text for text in texts], role)
+            return Answered(texts, batch, time.perf_counter() - began)
+
+    batches = cut_batches(
+        rows,
+        tokens=lambda row: row.tokens,
+        alone=lambda row: row.alone,
+        most_texts=provider.batch_texts,
+        most_tokens=provider.batch_tokens,
+    )
+    for answered in _in_order(batches, call, provider.parallel_requests):
+        _store(work, space, answered)
+        turn.check()
+
+
+def _in_order(batches: Iterator[list[Text]], call, parallel: int) -> Iterator[Answered]:  # type: ignore[no-untyped-def]
+    """Answers in the order of the batches, at most `parallel` calls in the air."""
+    if parallel <= 1:
+        for batch in batches:
+            yield call(batch)
+        return
+    with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="embed") as pool:
+        flying: list[Future[Answered]] = []
+        try:
+            for batch in batches:
+                flying.append(pool.submit(call, batch))
+                if len(flying) >= parallel:
+                    yield flying.pop(0).result()
+            while flying:
+                yield flying.pop(0).result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+
+def _store(work: Collection, space: EmbeddingSpace, answered: Answered) -> None:
+    """The checkpoint: vectors, progress, what was spent, in one transaction that holds only while the lease does."""
+    texts, batch = answered.texts, answered.batch
+    provider = space.provider
+    estimated = sum(text.tokens for text in texts)
+    alone = answered.seconds * 1000 if texts[0].alone else None
+    price = prices.cost_of(
+        project_id=work.project_id,
+        provider=provider,
+        model=space.model,
+        tokens=batch.tokens,
+        at=dt.datetime.now(dt.UTC),
+    )
+    with transaction.atomic():
+        row = Collection.objects.select_for_update().get(pk=work.pk)
+        size = len(texts) * space.dimensions * 4
+        cost = None if price is None else (row.cost or 0) + price.amount
+        work.renew(
+            LEASE,
+            attempts=0,  # this attempt made progress
+            chunks_done=min(row.chunks_done + len(texts), row.chunk_count or 0),
+            embedded_count=row.embedded_count + len(texts),
+            token_count=row.token_count + batch.tokens,
+            provider_calls=row.provider_calls + 1,
+            provider_seconds=row.provider_seconds + answered.seconds,
+            cost=cost if row.cost is not None or row.provider_calls == 0 else None,
+            currency=price.currency if price is not None else "",
+            reserved_tokens=max(row.reserved_tokens - estimated, 0),
+            reserved_bytes=max(row.reserved_bytes - size, 0),
+        )
+        embedding_cache.store(
+            space, [text.key for text in texts], batch.vectors, [text.tokens for text in texts], [alone] * len(texts)
+        )
+    telemetry.provider_called(provider, "success", answered.seconds, texts=len(texts))

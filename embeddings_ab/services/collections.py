@@ -1,0 +1,112 @@
+"""Which collection a test gets: one that is there with the same recipe, or a new row to be built."""
+
+from typing import Any
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from embeddings_ab.domain.fingerprint import canonical_json_hash
+from embeddings_ab.domain.statuses import COLLECTION_LIVE, CollectionStatus
+from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
+from governance.models import Resource
+from governance.services import quotas
+
+log = structlog.get_logger(__name__)
+_TRIES = 5
+
+
+def hold(
+    *,
+    test: AbTest,
+    kind: CollectionKind,
+    recipe: dict[str, Any],
+    space: EmbeddingSpace | None = None,
+) -> Collection:
+    """The live collection of this recipe, made if need be, and held by the test until its clean-up.
+
+    Must run in a transaction. A failed one gets another chance. The row is locked, so it cannot be deleted in between.
+    """
+    content_hash = canonical_json_hash({"kind": kind.value, **recipe})
+    for _ in range(_TRIES):
+        found = (
+            Collection.objects.select_for_update()
+            .filter(project_id=test.project_id, content_hash=content_hash, status__in=COLLECTION_LIVE)
+            .first()
+        )
+        if found is None:
+            try:
+                with transaction.atomic():
+                    found = _create(test, kind, recipe, content_hash, space)
+            except IntegrityError:  # another test made it at this moment
+                continue
+        CollectionUse.objects.bulk_create([CollectionUse(test=test, collection=found)], ignore_conflicts=True)
+        revive([found.pk])
+        return found
+    raise RuntimeError(f"collection {content_hash} could be neither found nor made")
+
+
+def _create(
+    test: AbTest, kind: CollectionKind, recipe: dict[str, Any], content_hash: str, space: EmbeddingSpace | None
+) -> Collection:
+    found = Collection.objects.create(
+        project_id=test.project_id,
+        kind=kind,
+        recipe=recipe,
+        content_hash=content_hash,
+        space=space,
+        corpus=test.corpus,
+        query_set=test.query_set if kind == CollectionKind.QUERIES else None,
+        document_count=test.query_set.query_count if kind == CollectionKind.QUERIES else test.corpus.document_count,
+    )
+    quotas.reserve(project_id=test.project_id, resource=Resource.COLLECTIONS)
+    return found
+
+
+def revive(pks: list[int]) -> None:
+    """Give failed collections another chance."""
+    Collection.objects.filter(pk__in=pks, status=CollectionStatus.FAILED).update(
+        status=CollectionStatus.PENDING, attempts=0, next_attempt_at=None, error_code="", error_message=""
+    )
+
+
+def call_off_unneeded(pks: list[int]) -> None:
+    """Fail builds that no test under way waits for any more; what is cached stays cached."""
+    from embeddings_ab.domain.statuses import TEST_UNDER_WAY
+
+    needed = CollectionUse.objects.filter(collection_id__in=pks, test__status__in=TEST_UNDER_WAY)
+    unneeded = set(pks) - set(needed.values_list("collection_id", flat=True))
+    for collection in Collection.objects.filter(pk__in=unneeded).order_by("pk"):
+        called_off = Collection.objects.filter(
+            pk=collection.pk, status__in=[CollectionStatus.PENDING, CollectionStatus.BUILDING]
+        ).update(
+            status=CollectionStatus.FAILED,
+            error_code="cancelled",
+            error_message="No test waits for it any more; starting one again goes on from what is cached.",
+            leased_until=None,
+            lease_token=F("lease_token") + 1,
+        )
+        if called_off:
+            give_back_reservations(collection.pk)
+            log.info("collection_called_off", collection=collection.public_id)
+
+
+def give_back_reservations(pk: int) -> None:
+    """Return what was reserved for a build and not spent. Runs in the transaction that ends the build; once only."""
+    row = Collection.objects.select_for_update().get(pk=pk)
+    taken = {
+        Resource.EMBEDDING_TOKENS: row.reserved_tokens,
+        Resource.VECTOR_BYTES: row.reserved_bytes,
+    }
+    if row.status in (CollectionStatus.FAILED, CollectionStatus.DELETING):
+        taken[Resource.CHUNKS] = row.reserved_chunks
+        Collection.objects.filter(pk=pk).update(reserved_chunks=0)
+    Collection.objects.filter(pk=pk).update(reserved_tokens=0, reserved_bytes=0)
+    for resource, amount in sorted(taken.items()):
+        quotas.give_back(project_id=row.project_id, resource=resource, amount=amount)
+
+
+def touch(pks: list[int]) -> None:
+    """Note that collections were used now."""
+    Collection.objects.filter(pk__in=pks).update(last_used_at=Now())

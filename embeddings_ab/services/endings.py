@@ -1,0 +1,97 @@
+"""How the work of arms and collections ends when it does not succeed: tried again only for what can heal."""
+
+import datetime as dt
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import OperationalError, transaction
+from governance.outbound.retries import delay_before
+
+from embeddings_ab import telemetry
+from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus
+from embeddings_ab.models import Arm, Collection
+from embeddings_ab.services.collections import give_back_reservations
+from governance.domain.errors import DomainError
+from governance.models.clock import from_now
+from governance.models.leased_work import LeasedWork, LeaseLost
+
+MOST_ATTEMPTS = 6  # without progress in between
+log = structlog.get_logger(__name__)
+
+
+def next_attempt(work: LeasedWork, error: BaseException) -> dt.timedelta | None:
+    """When to try again; None when it cannot heal or was tried often enough."""
+    if isinstance(error, SoftTimeLimitExceeded):
+        return dt.timedelta(0)
+    transient = bool(getattr(error, "is_transient", isinstance(error, OperationalError)))
+    if not transient or work.attempts >= MOST_ATTEMPTS:
+        return None
+    after: float | None = getattr(error, "retry_after_seconds", None)
+    return dt.timedelta(seconds=delay_before(work.attempts, retry_after=after, seed=random.randrange(2**31)))  # noqa: S311
+
+
+def code_of(error: BaseException) -> str:
+    """The stable code shown with a failure."""
+    cause = getattr(error, "cause", None)
+    return str(cause or getattr(error, "code", "internal_error"))[:64]
+
+
+def message_of(error: BaseException) -> str:
+    """What people read. A mistake of ours shows its kind; the log has the rest."""
+    if isinstance(error, DomainError):
+        return error.message
+    return f"{type(error).__name__}: an error of the platform; its log has the details. Try again, then report it."
+
+
+@contextmanager
+def of_arm(arm: Arm, *, back_to: ArmStatus) -> Iterator[None]:
+    """Move the arm back for another attempt, or to failed with a reason. `LeaseLost` passes."""
+    try:
+        yield
+    except LeaseLost:
+        raise
+    except Exception as error:
+        wait = next_attempt(arm, error)
+        if wait is not None:
+            arm.leave(
+                back_to, next_attempt_at=from_now(wait), error_code=code_of(error), error_message=message_of(error)
+            )
+            log.warning("arm_postponed", arm=arm.name, cause=code_of(error), seconds=wait.total_seconds())
+            return
+        if not isinstance(error, DomainError):
+            log.exception("arm_broke", arm=arm.name)
+        arm.leave(
+            ArmStatus.FAILED,
+            error_code=code_of(error),
+            error_message=message_of(error),
+            finished_at=from_now(dt.timedelta()),
+        )
+        log.warning("arm_failed", arm=arm.name, cause=code_of(error))
+
+
+@contextmanager
+def of_collection(work: Collection) -> Iterator[None]:
+    """The same for a build; what was reserved and not spent goes back to the quotas."""
+    try:
+        yield
+    except LeaseLost:
+        raise
+    except Exception as error:
+        wait = next_attempt(work, error)
+        changes = {"error_code": code_of(error), "error_message": message_of(error)}
+        if wait is not None:
+            work.leave(CollectionStatus.PENDING, next_attempt_at=from_now(wait), **changes)
+            log.warning(
+                "collection_postponed", collection=work.public_id, cause=code_of(error), seconds=wait.total_seconds()
+            )
+            return
+        if not isinstance(error, DomainError):
+            log.exception("collection_broke", collection=work.public_id)
+        with transaction.atomic():
+            work.leave(CollectionStatus.FAILED, **changes)
+            give_back_reservations(work.pk)
+        telemetry.build_ended("failed", code_of(error))
+        log.warning("collection_failed", collection=work.public_id, cause=code_of(error))

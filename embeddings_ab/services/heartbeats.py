@@ -1,0 +1,79 @@
+"""Keeps a lease alive while a worker computes or waits for a provider, and tells it when it has lost the work.
+
+A thread with a connection of its own looks every second, so that cancelling takes effect within seconds even in the
+middle of a call: `on_lost` closes what the worker waits for.
+"""
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import structlog
+from django.db import DatabaseError, connections, transaction
+
+from governance.models.leased_work import LeasedWork, LeaseLost
+
+LEASE = dt.timedelta(seconds=60)
+LOOK_SECONDS = 1.0
+RENEW_EVERY = 10  # looks
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """`with Heartbeat(work, on_lost=client.close) as beat:`; call `beat.check()` between steps."""
+
+    def __init__(self, work: LeasedWork, *, on_lost: Callable[[], None] | None = None) -> None:
+        self.work = work
+        self.on_lost = on_lost
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+        # Inside a transaction nobody else can see the claim: there is nothing to keep alive.
+        self._thread = (
+            None
+            if transaction.get_connection().in_atomic_block
+            else threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        )
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the work belongs to somebody else or was called off."""
+        return self._lost.is_set()
+
+    def check(self) -> None:
+        """Raise `LeaseLost` when the work was called off."""
+        if self._lost.is_set():
+            raise LeaseLost(f"{type(self.work).__name__} {self.work.pk}")
+
+    def _beat(self) -> None:
+        looks = 0
+        try:
+            while not self._stop.wait(LOOK_SECONDS):
+                looks += 1
+                try:
+                    if looks % RENEW_EVERY == 0:
+                        self.work.renew(LEASE)
+                    elif not self.work.held().exists():
+                        raise LeaseLost
+                except LeaseLost:
+                    self._lost.set()
+                    if self.on_lost is not None:
+                        self.on_lost()
+                    return
+                except DatabaseError as error:  # the next look tries again; the lease is longer than a few of them
+                    log.warning("heartbeat_missed", work=type(self.work).__name__, error=type(error).__name__)
+        finally:
+            connections.close_all()

@@ -1,0 +1,60 @@
+"""Opens a provider for a worker: allowed now, with its secret, through the guarded client, within the shared limits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from governance.outbound.client import GuardedClient
+
+from embeddings_ab.adapters.embedding_providers import EmbeddingProvider, open_provider
+from embeddings_ab.domain.provider_settings import ProviderSettings
+from embeddings_ab.domain.spec import ArmSpec
+from governance.services import providers, secrets
+
+
+def settings_of(spec: ArmSpec) -> ProviderSettings:
+    """The embedder of an arm."""
+    assert spec.provider is not None  # the specification was checked when it was read
+    return ProviderSettings(
+        provider=spec.provider,
+        model=spec.model,
+        revision=spec.revision,
+        base_url=spec.base_url,
+        secret=spec.secret,
+        dimensions=spec.dimensions,
+        document_prefix=spec.document_prefix,
+        query_prefix=spec.query_prefix,
+        normalise=spec.normalise,
+    )
+
+
+@dataclass(slots=True)
+class Access:
+    """A provider that may be used now. `close` ends calls that are under way, from any thread."""
+
+    provider: EmbeddingProvider
+    client: GuardedClient | None
+
+    def close(self) -> None:
+        """Abort what is under way."""
+        if self.client is not None:
+            self.client.close()
+
+
+@contextmanager
+def opened(*, project_id: int, settings: ProviderSettings) -> Iterator[Access]:
+    """The provider, checked against the project's rules at this moment: a rule may have been withdrawn since."""
+    providers.require_allowed(
+        project_id=project_id, provider=settings.provider, model=settings.model, base_url=settings.base_url
+    )
+    client = GuardedClient() if settings.base_url else None
+    try:
+        value = secrets.reveal(project_id=project_id, name=settings.secret) if settings.secret else None
+        provider = open_provider(settings, secret_value=value, client=client)
+        try:
+            yield Access(provider, client)
+        finally:
+            provider.close()
+    finally:
+        if client is not None:
+            client.close()

@@ -1,0 +1,91 @@
+"""Which space a provider's vectors belong to, and whether the model behind the name is still the same."""
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any, Literal
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from embeddings_ab.adapters.embedding_providers import EmbeddingProvider
+from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS, DRIFT_LIMIT, drift
+from embeddings_ab.domain.fingerprint import canonical_json_hash
+from embeddings_ab.domain.provider_settings import ProviderSettings
+from embeddings_ab.models import EmbeddingSpace
+
+CANARY_VALID_FOR = dt.timedelta(minutes=10)
+Role = Literal["document", "query"]
+log = structlog.get_logger(__name__)
+
+
+def identity_of(settings: ProviderSettings, provider: EmbeddingProvider, role: Role) -> dict[str, Any]:
+    """Everything that changes a vector of this role.
+
+    Dimensions cut here, normalisation and quantisation happen while searching: arms that differ in them alone share
+    one space, and embed once.
+    """
+    prefix = settings.document_prefix if role == "document" else settings.query_prefix
+    found = {
+        **replace(settings, document_prefix="", query_prefix="", normalise=True).identity(),
+        "prefix": prefix,
+        "revision": provider.revision,
+    }
+    if provider.truncates_locally:
+        found.pop("dimensions", None)
+    if provider.settings.provider == "cohere":
+        found["role"] = role  # the endpoint embeds the same text differently for each
+    return found
+
+
+def current_space(
+    *, project_id: int, settings: ProviderSettings, provider: EmbeddingProvider, role: Role, private: str = ""
+) -> EmbeddingSpace:
+    """The space of the provider as it answers now.
+
+    Twenty canary texts are embedded when they were not within the last minutes. When one of their vectors has turned
+    by more than the limit, another model stands behind the same name: a new generation begins, and nothing of the old
+    one is reused. `private` (a test's id) makes a space that no other test shares.
+    """
+    identity = {**identity_of(settings, provider, role), **({"private": private} if private else {})}
+    key = canonical_json_hash(identity)
+    current = EmbeddingSpace.objects.filter(project_id=project_id, identity_hash=key, is_current=True)
+    space = current.first()
+    if space is not None and space.canary_checked_at > timezone.now() - CANARY_VALID_FOR:
+        return space
+    batch = provider.embed(list(CANARY_TEXTS), role)
+    vectors = batch.vectors
+    if space is not None:
+        import numpy as np
+
+        known = np.frombuffer(bytes(space.canary), dtype=np.float32).reshape(len(CANARY_TEXTS), -1)
+        if known.shape == vectors.shape and (cosine := drift(known, vectors)) >= DRIFT_LIMIT:
+            EmbeddingSpace.objects.filter(pk=space.pk).update(canary_checked_at=Now())
+            return space
+        log.warning(
+            "model_changed_behind_its_name",
+            provider=settings.provider,
+            model=settings.model,
+            revision=provider.revision,
+            least_cosine=float(cosine) if known.shape == vectors.shape else None,
+            generation=space.generation + 1,
+        )
+    try:
+        with transaction.atomic():
+            if space is not None:
+                current.filter(pk=space.pk).update(is_current=False)
+            return EmbeddingSpace.objects.create(
+                project_id=project_id,
+                identity_hash=key,
+                generation=space.generation + 1 if space else 1,
+                identity=identity,
+                provider=settings.provider,
+                model=provider.settings.model,
+                revision=provider.revision,
+                dimensions=int(vectors.shape[1]),
+                canary=vectors.tobytes(),
+                canary_checked_at=timezone.now(),
+            )
+    except IntegrityError:  # another worker made it at this moment
+        return current.get()
