@@ -88,7 +88,7 @@ def permutation_tests(
     if not np.isfinite(values).all():
         raise ValueError("Every difference must be a finite number, or NaN where the pair is missing.")
     counts = present.sum(axis=0)
-    sums = _scaled(cluster_sums(values, clusters).sums)
+    sums = power_of_two_scaled(cluster_sums(values, clusters).sums)
     units = (cluster_sums(present.astype(np.float64), clusters).sums > 0).sum(axis=0)
     observed = np.abs(sums.sum(axis=0))
     floors = observed - TOLERANCE * np.maximum(1.0, observed)
@@ -163,7 +163,7 @@ def _count_all(units: Floats, floor: float) -> int:
     return int((np.abs(flipped_sums(flip_tables(units[:, None]), patterns)) >= floor).sum())
 
 
-def _scaled(sums: Floats) -> Floats:
+def power_of_two_scaled(sums: Floats) -> Floats:
     """Columns divided by the power of two above their largest value: exact, and the tolerance fits any unit."""
     largest = np.abs(sums).max(axis=0)
     _, exponents = np.frexp(largest)
