@@ -44,14 +44,14 @@ def checked(*, caller: Caller, spec: TestSpec) -> tuple[TestSpec, Corpus, QueryS
     _check_judged_documents(corpus, query_set)
     _check_limit(spec.limits.max_documents, corpus.document_count, "limits.max_documents", f"corpus {corpus}")
     _check_limit(spec.limits.max_queries, query_set.query_count, "limits.max_queries", f"query set {query_set}")
-    metrics = tuple(parse_measure(name, field=f"metrics.{place}").name for place, name in enumerate(spec.metrics))
+    metrics = tuple(str(parse_measure(name, field=f"metrics.{place}")) for place, name in enumerate(spec.metrics))
     if len(set(metrics)) != len(metrics):
         raise InvalidInput(
             f"Field 'metrics': {', '.join(metrics)} names one measure twice; leave the second out.",
             field="metrics",
             value=list(spec.metrics),
         )
-    primary = parse_measure(spec.primary_metric, field="primary_metric").name if spec.primary_metric else metrics[0]
+    primary = str(parse_measure(spec.primary_metric, field="primary_metric")) if spec.primary_metric else metrics[0]
     if primary not in metrics:
         metrics = (primary, *metrics)
     for name, arm in spec.arms.items():
@@ -104,7 +104,7 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
                     value=name,
                 )
     if arm.provider is not None:
-        with _naming(f"{field}.provider", arm.provider):
+        with _Naming(f"{field}.provider", arm.provider):
             providers.require_allowed(
                 project_id=caller.project_id, provider=arm.provider, model=arm.model, base_url=arm.base_url
             )
@@ -140,7 +140,7 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
             )
 
 
-class _naming:
+class _Naming:
     """Adds the field to a refusal that does not know it."""
 
     def __init__(self, field: str, value: str) -> None:
@@ -216,7 +216,7 @@ def start_test(*, caller: Caller, test_id: str) -> AbTest:
         spec = TestSpec.model_validate(test.spec)
         for name, arm in spec.arms.items():  # rules may have changed since the creation
             if arm.provider is not None:
-                with _naming(f"arms.{name}.provider", arm.provider):
+                with _Naming(f"arms.{name}.provider", arm.provider):
                     providers.require_allowed(
                         project_id=test.project_id, provider=arm.provider, model=arm.model, base_url=arm.base_url
                     )
@@ -246,7 +246,7 @@ def start_test(*, caller: Caller, test_id: str) -> AbTest:
         )
         before = {"status": test.status}
         _audit(caller, "ab_test.start", test, before=before, after={"status": TestStatus.QUEUED.value})
-        telemetry.test_started()
+        telemetry.count_test("queued")
         dispatch.send_advance([test.pk])
         return True
 

@@ -14,7 +14,6 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from governance.outbound import limiter
 
 from embeddings_ab import dispatch, telemetry
 from embeddings_ab.adapters.embedding_providers import EmbeddedBatch
@@ -89,12 +88,12 @@ def build_collection(*, collection_id: int) -> None:
         return
     if work is None:
         return
-    telemetry.build_started()
+    telemetry.count_build("started")
     began = time.monotonic()
     try:
         with endings.of_collection(work):
             _build(work)
-            telemetry.build_ended("finished", "none", seconds=time.monotonic() - began)
+            telemetry.count_build("finished", seconds=time.monotonic() - began)
     except OutOfTurn:
         _hand_on(work, time.monotonic() - began)
     except LeaseLost:
@@ -173,7 +172,7 @@ def _build_vectors(work: Collection) -> int:
     ):
         turn = Turn(work, beat)
         texts, chunk_count = _distinct_texts(work)
-        cached = embedding_cache.present(space, [key for key in texts])
+        cached = embedding_cache.present(space, list(texts))
         missing = [key for key in texts if key not in cached]
         counts = access.provider.count_tokens([texts[key] for key in missing]) if missing else []
         rows = [Text(key, texts[key], tokens) for key, tokens in zip(missing, counts, strict=True)]
@@ -219,7 +218,7 @@ def _reserve(work: Collection, space: EmbeddingSpace, rows: Sequence[Text], chun
             else:
                 quotas.give_back(project_id=work.project_id, resource=resource, amount=-amount)
     if first and cached:
-        telemetry.cache_hits(cached)
+        telemetry.count_embedded(space.provider, texts=0, cache_hits=cached)
 
 
 def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, rows: Sequence[Text]) -> None:
@@ -232,13 +231,7 @@ def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, 
         provider.embed([prefix + rows[0].text], role)  # warm, so that the first timed call is like the others
 
     def call(texts: list[Text]) -> Answered:
-        with limiter.slot(
-            project_id=work.project_id,
-            provider=provider.settings.provider,
-            limit=provider.parallel_requests,
-            lease_seconds=120,
-            wait_seconds=60,
-        ):
+        with access.slot(work.project_id), telemetry.timed_call(provider.settings.provider):
             began = time.perf_counter()
             batch = provider.embed([prefix + text.text for text in texts], role)
             return Answered(texts, batch, time.perf_counter() - began)
@@ -308,4 +301,4 @@ def _store(work: Collection, space: EmbeddingSpace, answered: Answered) -> None:
         embedding_cache.store(
             space, [text.key for text in texts], batch.vectors, [text.tokens for text in texts], [alone] * len(texts)
         )
-    telemetry.provider_called(provider, "success", answered.seconds, texts=len(texts))
+    telemetry.count_embedded(provider, texts=len(texts), tokens=batch.tokens)

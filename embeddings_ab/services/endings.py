@@ -84,6 +84,7 @@ def of_collection(work: Collection) -> Iterator[None]:
         changes = {"error_code": code_of(error), "error_message": message_of(error)}
         if wait is not None:
             work.leave(CollectionStatus.PENDING, next_attempt_at=from_now(wait), **changes)
+            telemetry.count_build("postponed", cause=code_of(error))
             log.warning(
                 "collection_postponed", collection=work.public_id, cause=code_of(error), seconds=wait.total_seconds()
             )
@@ -93,5 +94,5 @@ def of_collection(work: Collection) -> Iterator[None]:
         with transaction.atomic():
             work.leave(CollectionStatus.FAILED, **changes)
             give_back_reservations(work.pk)
-        telemetry.build_ended("failed", code_of(error))
+        telemetry.count_build("failed", cause=code_of(error))
         log.warning("collection_failed", collection=work.public_id, cause=code_of(error))

@@ -1,15 +1,19 @@
 """Opens a provider for a worker: allowed now, with its secret, through the guarded client, within the shared limits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from governance.outbound import limiter
 from governance.outbound.client import GuardedClient
 
 from embeddings_ab.adapters.embedding_providers import EmbeddingProvider, open_provider
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec
 from governance.services import providers, secrets
+
+SLOT_LEASE_SECONDS = 120
+SLOT_WAIT_SECONDS = 60
 
 
 def settings_of(spec: ArmSpec) -> ProviderSettings:
@@ -34,6 +38,18 @@ class Access:
 
     provider: EmbeddingProvider
     client: GuardedClient | None
+
+    def slot(self, project_id: int) -> AbstractContextManager[object]:
+        """Leave to make one call now: within the provider's limit of parallel calls, over all workers."""
+        if self.provider.is_local:
+            return nullcontext()
+        return limiter.slot(
+            project_id=project_id,
+            provider=self.provider.settings.provider,
+            limit=self.provider.parallel_requests,
+            lease_seconds=SLOT_LEASE_SECONDS,
+            wait_seconds=SLOT_WAIT_SECONDS,
+        )
 
     def close(self) -> None:
         """Abort what is under way."""

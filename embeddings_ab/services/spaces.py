@@ -26,17 +26,7 @@ def identity_of(settings: ProviderSettings, provider: EmbeddingProvider, role: R
     Dimensions cut here, normalisation and quantisation happen while searching: arms that differ in them alone share
     one space, and embed once.
     """
-    prefix = settings.document_prefix if role == "document" else settings.query_prefix
-    found = {
-        **replace(settings, document_prefix="", query_prefix="", normalise=True).identity(),
-        "prefix": prefix,
-        "revision": provider.revision,
-    }
-    if provider.truncates_locally:
-        found.pop("dimensions", None)
-    if provider.settings.provider == "cohere":
-        found["role"] = role  # the endpoint embeds the same text differently for each
-    return found
+    return {**replace(settings, normalise=True).identity(role), "revision": provider.revision}
 
 
 def current_space(
