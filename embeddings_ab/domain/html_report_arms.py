@@ -1,0 +1,90 @@
+"""Sections of the HTML report about the arms themselves: latency, cost and build, settings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from embeddings_ab.domain import charts
+from embeddings_ab.domain.html_report_parts import section, table, text
+from governance.domain.formats import UNDEFINED, exact, latency, size
+
+PLOT_WIDTH = 240.0
+STEPS = ("embed", "search", "fuse", "rerank", "total")
+Row = Mapping[str, Any]
+
+
+def latency_section(arms: Sequence[Row]) -> str:
+    """Percentiles of each step and of the whole, arms below each other on one axis."""
+    found = [(arm["name"], arm.get("latency") or {}) for arm in arms]
+    found = [(name, figures) for name, figures in found if any(figures.get(step) for step in STEPS)]
+    steps = [step for step in STEPS if any(figures.get(step) for _, figures in found)]
+    totals = [figures.get("total") or {} for _, figures in found]
+    axis = charts.log_axis([total.get(key) for total in totals for key in ("p50", "p99")], width=PLOT_WIDTH)
+    rows = []
+    for (name, figures), total in zip(found, totals, strict=True):
+        p50, p95, p99 = (total.get(key) for key in ("p50", "p95", "p99"))
+        said = f"{name}: median {latency(p50)}, 95th percentile {latency(p95)}"
+        cells = [
+            " / ".join(latency((figures.get(step) or {}).get(key)) for key in ("p50", "p95", "p99")) for step in steps
+        ]
+        picture = charts.percentiles(p50, p95, p99, axis=axis, label=said, arm=1)
+        rows.append([text(name), exact(figures.get("sample")), *cells, picture])
+    heads = ["arm", "sample", *steps, charts.ruler(axis, unit=" ms")]
+    note = "p50 / p95 / p99 of one query at a time, warmed up, arms in random order. Picture: total, from the median "
+    note += "(dot) to the 95th percentile, tick at the 99th, logarithmic."
+    dates = sorted({str(figures["embed_measured_at"])[:10] for _, figures in found if figures.get("embed_measured_at")})
+    if dates:
+        note += (
+            f" Embedding was timed at its first, uncached call ({dates[0]}{' to ' + dates[-1] if dates[1:] else ''})."
+        )
+    return section("Latency", note, table(heads, rows, numbers=range(1, 2 + len(steps))))
+
+
+def builds_section(arms: Sequence[Row]) -> str:
+    """What each arm is made of, what it embedded, and what that cost."""
+    rows = []
+    for arm in arms:
+        stats = arm.get("stats") or {}
+        if not stats:
+            continue
+        model = " ".join(str(stats[key]) for key in ("provider", "model") if stats.get(key))
+        revision = f" <small>{text(stats['revision'])}</small>" if stats.get("revision") else ""
+        cost = "no price" if stats.get("cost") is None else f"{stats['cost']} {stats.get('currency') or ''}".strip()
+        seconds = stats.get("build_seconds")
+        rows.append(
+            [
+                text(arm["name"]),
+                (text(model) + revision) or UNDEFINED,
+                *(
+                    exact(stats.get(key))
+                    for key in ("documents", "chunks", "tokens", "dimensions", "embedded", "cache_hits")
+                ),
+                UNDEFINED if seconds is None else latency(float(seconds) * 1000),
+                size(stats.get("bytes")),
+                text(cost),
+            ]
+        )
+    heads = [
+        "arm",
+        "model",
+        "documents",
+        "chunks",
+        "tokens",
+        "dimensions",
+        "embedded",
+        "from cache",
+        "build",
+        "size",
+        "cost",
+    ]
+    return section("Cost and build", "", table(heads, rows, numbers=range(2, len(heads))))
+
+
+def settings_section(arms: Sequence[Row]) -> str:
+    """The specification of each arm."""
+    rows = [
+        [text(arm["name"]), f"<code>{text(json.dumps(arm['spec'], ensure_ascii=False, sort_keys=True))}</code>"]
+        for arm in arms
+        if arm.get("spec")
+    ]
+    return section("Settings of the arms", "Every default written out.", table(["arm", "settings"], rows))
