@@ -20,6 +20,12 @@ RESOURCE_WORDS = {
     Resource.DATASETS: "datasets",
     Resource.DATAPOINTS: "datapoints",
     Resource.API_KEYS: "API keys",
+    Resource.CORPUS_DOCUMENTS: "corpus documents",
+    Resource.COLLECTIONS: "collections",
+    Resource.CHUNKS: "chunks",
+    Resource.VECTOR_BYTES: "bytes of vectors",
+    Resource.AB_TESTS: "A/B tests",
+    Resource.EMBEDDING_TOKENS: "embedded tokens this month",
 }
 LIFETIMES = {"": "never", "30": "in 30 days", "90": "in 90 days", "365": "in one year"}
 

@@ -22,6 +22,12 @@ class Action(StrEnum):
     METRICS_READ = "metrics.read"
     METRICS_WRITE = "metrics.write"
     EXPORTS_READ = "exports.read"
+    AB_READ = "ab.read"
+    AB_WRITE = "ab.write"
+    AB_JUDGE = "ab.judge"
+    PROVIDERS_READ = "providers.read"
+    PROVIDERS_WRITE = "providers.write"
+    SECRETS_WRITE = "secrets.write"
 
 
 class Role(StrEnum):
@@ -50,10 +56,26 @@ _READ = frozenset(
         Action.RUNS_READ,
         Action.METRICS_READ,
         Action.EXPORTS_READ,
+        Action.AB_READ,
+        Action.PROVIDERS_READ,
     }
 )
-_EVALUATE = _READ | {Action.EVENTS_WRITE, Action.DATASETS_WRITE, Action.RUNS_WRITE, Action.METRICS_WRITE}
-_MAINTAIN = _EVALUATE | {Action.KEYS_READ, Action.KEYS_WRITE, Action.QUOTAS_WRITE, Action.AUDIT_READ}
+_EVALUATE = _READ | {
+    Action.EVENTS_WRITE,
+    Action.DATASETS_WRITE,
+    Action.RUNS_WRITE,
+    Action.METRICS_WRITE,
+    Action.AB_WRITE,
+    Action.AB_JUDGE,
+}
+_MAINTAIN = _EVALUATE | {
+    Action.KEYS_READ,
+    Action.KEYS_WRITE,
+    Action.QUOTAS_WRITE,
+    Action.AUDIT_READ,
+    Action.PROVIDERS_WRITE,
+    Action.SECRETS_WRITE,
+}
 
 ALLOWED_BY_ROLE: dict[Role, frozenset[Action]] = {
     Role.OWNER: frozenset(Action),

@@ -4,9 +4,10 @@ from governance.models.api_key import ApiKey
 from governance.models.audit_entry import AuditChain, AuditEntry, AuditVerification, VerificationStatus
 from governance.models.idempotency import IdempotentAnswer
 from governance.models.project import Member, Project, ProjectStatus
-from governance.models.quota import IngestionCount, Quota, QuotaBlock, Resource
+from governance.models.quota import MONTHLY_RESOURCES, IngestionCount, Quota, QuotaBlock, Resource
 
 __all__ = [
+    "MONTHLY_RESOURCES",
     "ApiKey",
     "AuditChain",
     "AuditEntry",

@@ -8,13 +8,22 @@ from governance.models.project import Project
 
 
 class Resource(models.TextChoices):
-    """What is limited. `EVENTS` is per calendar month (UTC), the others are stock."""
+    """What is limited. `MONTHLY_RESOURCES` are counted per calendar month (UTC), the others are stock."""
 
     EVENTS = "events"
     RUNS = "runs"
     DATASETS = "datasets"
     DATAPOINTS = "datapoints"
     API_KEYS = "api_keys"
+    CORPUS_DOCUMENTS = "corpus_documents"
+    COLLECTIONS = "collections"
+    CHUNKS = "chunks"
+    VECTOR_BYTES = "vector_bytes"
+    AB_TESTS = "ab_tests"
+    EMBEDDING_TOKENS = "embedding_tokens"
+
+
+MONTHLY_RESOURCES = frozenset({Resource.EVENTS, Resource.EMBEDDING_TOKENS})
 
 
 class Quota(models.Model):

@@ -7,7 +7,7 @@ from django.db.models import QuerySet, Sum
 
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
-from governance.models import ApiKey, IngestionCount, Member, Project, Quota, Resource
+from governance.models import MONTHLY_RESOURCES, ApiKey, IngestionCount, Member, Project, Quota
 
 
 class UsageHour(TypedDict):
@@ -45,9 +45,10 @@ def quotas(*, caller: Caller) -> QuerySet[Quota]:
 
 
 def used_now(quota: Quota, today: dt.date) -> int:
-    """What of a quota is used or reserved; what events used in a past month (UTC) is not used now."""
-    is_past = quota.resource == Resource.EVENTS and quota.period_start and quota.period_start < today.replace(day=1)
-    return 0 if is_past else quota.used
+    """What of a quota is used or reserved; what a monthly one used in a past month (UTC) is not used now."""
+    if quota.resource not in MONTHLY_RESOURCES or quota.period_start is None:
+        return quota.used
+    return 0 if quota.period_start < today.replace(day=1) else quota.used
 
 
 def usage_by_hour(*, caller: Caller) -> QuerySet[IngestionCount, UsageHour]:

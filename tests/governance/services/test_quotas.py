@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
@@ -28,6 +29,12 @@ def test_a_project_starts_with_its_quotas_its_owner_and_an_audit_entry(db, setti
         "datasets": 100_000,
         "datapoints": 10_000_000,
         "api_keys": 1_000,
+        "corpus_documents": 10_000_000,
+        "collections": 1_000,
+        "chunks": 50_000_000,
+        "vector_bytes": 214_748_364_800,
+        "ab_tests": 10_000,
+        "embedding_tokens": 1_000_000_000,
     }
     assert Member.objects.get(project=project).role == "owner"
     entry = AuditEntry.objects.get(chain=project.public_id)
@@ -128,6 +135,78 @@ def test_a_ceiling_out_of_range_is_refused(caller, ceiling):
 def test_an_unknown_resource_is_not_found(caller):
     with pytest.raises(NotFound, match="api_keys"):
         quotas.set_ceiling(caller=caller, resource="gold", ceiling=1)
+
+
+def tokens(project) -> tuple[int, dt.date | None]:
+    row = quota(project, Resource.EMBEDDING_TOKENS)
+    return row.used, row.period_start
+
+
+def take_tokens(project, amount: int) -> dt.date | None:
+    return quotas.reserve(project_id=project.pk, resource=Resource.EMBEDDING_TOKENS, amount=amount)
+
+
+def test_a_monthly_quota_counts_within_the_month_and_starts_anew_with_the_next(project):
+    Quota.objects.filter(project=project, resource=Resource.EMBEDDING_TOKENS).update(ceiling=10)
+    with time_machine.travel("2026-11-30 23:59:59+00:00", tick=False):
+        assert take_tokens(project, 6) == dt.date(2026, 11, 1)
+        assert take_tokens(project, 4) == dt.date(2026, 11, 1)
+        assert take_tokens(project, 0) == dt.date(2026, 11, 1)
+        with pytest.raises(QuotaExceeded, match=r"10 for November 2026, 10 are used") as refusal:
+            take_tokens(project, 1)
+        assert refusal.value.details == {"resource": "embedding_tokens", "requested": 1, "ceiling": 10, "used": 10}
+    with time_machine.travel("2026-12-01 00:00:00+00:00", tick=False):
+        with pytest.raises(QuotaExceeded, match="0 are used") as refusal:
+            take_tokens(project, 11)
+        assert refusal.value.details["used"] == 0
+        assert tokens(project) == (10, dt.date(2026, 11, 1))
+        assert take_tokens(project, 7) == dt.date(2026, 12, 1)
+    assert tokens(project) == (7, dt.date(2026, 12, 1))
+
+
+def test_a_clock_that_is_behind_does_not_start_an_old_month_again(project):
+    Quota.objects.filter(project=project, resource=Resource.EMBEDDING_TOKENS).update(ceiling=10)
+    with time_machine.travel("2026-12-01 00:00:01+00:00", tick=False):
+        take_tokens(project, 6)
+    with time_machine.travel("2026-11-30 23:59:59+00:00", tick=False):
+        with pytest.raises(QuotaExceeded):
+            take_tokens(project, 5)
+        take_tokens(project, 4)
+    assert tokens(project) == (10, dt.date(2026, 12, 1))
+
+
+def test_a_monthly_quota_is_given_back_within_its_month_only(project):
+    def give_back(amount: int, month: dt.date | None = None) -> None:
+        quotas.give_back(project_id=project.pk, resource=Resource.EMBEDDING_TOKENS, amount=amount, month=month)
+
+    with time_machine.travel("2026-11-30 12:00:00+00:00", tick=False):
+        november = take_tokens(project, 9)
+        give_back(2)
+        assert tokens(project)[0] == 7
+    with time_machine.travel("2026-12-01 12:00:00+00:00", tick=False):
+        give_back(7)
+        assert tokens(project) == (7, dt.date(2026, 11, 1))
+        december = take_tokens(project, 5)
+        give_back(7, november)
+        assert tokens(project) == (5, dt.date(2026, 12, 1))
+        give_back(1, december)
+        assert tokens(project) == (4, dt.date(2026, 12, 1))
+        give_back(50, december)
+        assert tokens(project) == (0, dt.date(2026, 12, 1))
+
+
+def test_events_are_not_reserved_here(project):
+    with pytest.raises(RuntimeError, match="ingestion_quota"):
+        quotas.reserve(project_id=project.pk, resource=Resource.EVENTS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forty_threads_in_a_new_month_reserve_exactly_what_fits(project):
+    old = {"ceiling": 10, "used": 9, "period_start": dt.date(2020, 1, 1)}
+    Quota.objects.filter(project=project, resource=Resource.EMBEDDING_TOKENS).update(**old)
+    results = at_once(40, lambda _: take_tokens(project, 1))
+    assert sum(isinstance(result, QuotaExceeded) for result in results) == 30
+    assert tokens(project)[0] == 10
 
 
 def test_viewers_change_neither_ceilings_nor_the_project(caller, project):
