@@ -8,7 +8,7 @@ from embeddings_ab.domain import charts
 from embeddings_ab.domain.html_report_parts import section, table, text
 from governance.domain.formats import UNDEFINED, exact, latency, size
 
-PLOT_WIDTH = 240.0
+PLOT_WIDTH = 220.0
 STEPS = ("embed", "search", "fuse", "rerank", "total")
 Row = Mapping[str, Any]
 
@@ -29,9 +29,9 @@ def latency_section(arms: Sequence[Row]) -> str:
         ]
         picture = charts.percentiles(p50, p95, p99, axis=axis, label=said, arm=1)
         rows.append([text(name), exact(figures.get("sample")), *cells, picture])
-    heads = ["arm", "sample", *steps, charts.ruler(axis, unit=" ms")]
+    heads = ["arm", "sample", *steps, charts.ruler(axis)]
     note = "p50 / p95 / p99 of one query at a time, warmed up, arms in random order. Picture: total, from the median "
-    note += "(dot) to the 95th percentile, tick at the 99th, logarithmic."
+    note += "(dot) to the 95th percentile, tick at the 99th, milliseconds, logarithmic."
     dates = sorted({str(figures["embed_measured_at"])[:10] for _, figures in found if figures.get("embed_measured_at")})
     if dates:
         note += (
