@@ -91,7 +91,7 @@ class ProviderSettings:
         return self.document_prefix if role == "document" else self.query_prefix
 
     def identity(self, role: Role | None = None) -> dict[str, Any]:
-        """Everything that changes a vector, for hashes. With a role, its prefix alone: roles embedded alike share vectors.
+        """Everything that changes a vector, for hashes. With a role, its prefix alone: like roles share vectors.
 
         Left out: the secret's name, batch sizes, time-outs, transport encoding. A dimension that is cut from the full
         vectors afterwards is left out too, so that arms of 384 and of 128 dimensions embed a text once.
