@@ -27,6 +27,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("send lost audit verifications again", "governance.tasks.sweeps.sweep_lost_verifications", 30),
     Schedule("verify audit chains hourly", "governance.tasks.sweeps.sweep_due_verifications", 300),
     Schedule("give back unused event quota", "governance.tasks.sweeps.sweep_event_quotas", 60),
+    Schedule("send lost A/B work again", "embeddings_ab.tasks.sweeps.sweep_lost_work", 10),
+    Schedule("clean up after A/B tests", "embeddings_ab.tasks.sweeps.sweep_expired", 120),
     Schedule("delete old idempotent answers", "governance.tasks.sweeps.sweep_idempotent_answers", 900),
 )
 

@@ -1,4 +1,4 @@
-"""Finds or makes the collections of an arm: asks its provider for the revision, checks the canary, writes the recipes."""
+"""Finds or makes the collections of an arm: asks its provider for the revision, checks the canary, writes recipes."""
 
 import socket
 from os import getpid
@@ -94,21 +94,16 @@ def recipes(
     shared: dict[str, Any] = {"private": private} if private else {}
     found: list[tuple[CollectionKind, dict[str, Any], EmbeddingSpace | None]] = []
     if document_space is not None and query_space is not None:
-        found.append((
-            CollectionKind.DOCUMENTS,
-            {"corpus": corpus_hash, "chunking": chunking, "space": space_key(document_space), **shared},
-            document_space,
-        ))  # fmt: skip
-        found.append((
-            CollectionKind.QUERIES, {"query_set": query_set_hash, "space": space_key(query_space), **shared}, query_space
-        ))  # fmt: skip
+        documents = {"corpus": corpus_hash, "chunking": chunking, "space": space_key(document_space), **shared}
+        found.append((CollectionKind.DOCUMENTS, documents, document_space))
+        queries = {"query_set": query_set_hash, "space": space_key(query_space), **shared}
+        found.append((CollectionKind.QUERIES, queries, query_space))
     if spec.lexical is not None:
         lexical = spec.lexical.model_dump(mode="json")
         if lexical["engine"] != "bm25s":
             lexical = {"engine": lexical["engine"]}
-        found.append((
-            CollectionKind.LEXICAL, {"corpus": corpus_hash, "chunking": chunking, "lexical": lexical, **shared}, None
-        ))  # fmt: skip
+        recipe = {"corpus": corpus_hash, "chunking": chunking, "lexical": lexical, **shared}
+        found.append((CollectionKind.LEXICAL, recipe, None))
     return found
 
 

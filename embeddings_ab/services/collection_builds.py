@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from django.db import IntegrityError, transaction
@@ -16,7 +17,6 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from embeddings_ab import dispatch, telemetry
-from embeddings_ab.adapters.embedding_providers import EmbeddedBatch
 from embeddings_ab.domain.batches import cut_batches, latency_sample
 from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
@@ -28,6 +28,9 @@ from governance.models import Resource
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
 from governance.services import prices, quotas
+
+if TYPE_CHECKING:
+    from embeddings_ab.adapters.embedding_providers.protocol import EmbeddedBatch
 
 SLICE_SECONDS = 120.0
 log = structlog.get_logger(__name__)
@@ -52,7 +55,7 @@ class Answered:
     """A batch that came back."""
 
     texts: list[Text]
-    batch: EmbeddedBatch
+    batch: "EmbeddedBatch"
     seconds: float
 
 
@@ -225,7 +228,7 @@ def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, 
     if not rows:
         return
     provider = access.provider
-    role = "query" if work.kind == CollectionKind.QUERIES else "document"
+    role: Literal["query", "document"] = "query" if work.kind == CollectionKind.QUERIES else "document"
     prefix = str(space.identity.get("prefix", ""))
     if any(row.alone for row in rows):
         provider.embed([prefix + rows[0].text], role)  # warm, so that the first timed call is like the others

@@ -47,7 +47,7 @@ def store(
 
 
 def load(space: EmbeddingSpace, hashes: Sequence[str]) -> "npt.NDArray[np.float32]":
-    """Vectors in the order of `hashes` (repeats allowed), float32 (n, dimensions). Raises KeyError for a missing one."""
+    """Vectors in the order of `hashes` (repeats allowed), float32 (n, dimensions). KeyError for a missing one."""
     import numpy as np
 
     place = {key: index for index, key in enumerate(dict.fromkeys(hashes))}

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from governance.outbound import limiter
 from governance.outbound.client import GuardedClient
 
-from embeddings_ab.adapters.embedding_providers import EmbeddingProvider, open_provider
+from embeddings_ab.adapters.embedding_providers import open_provider
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec
 from governance.services import providers, secrets
+
+if TYPE_CHECKING:
+    from embeddings_ab.adapters.embedding_providers.protocol import EmbeddingProvider
 
 SLOT_LEASE_SECONDS = 120
 SLOT_WAIT_SECONDS = 60
@@ -36,7 +40,7 @@ def settings_of(spec: ArmSpec) -> ProviderSettings:
 class Access:
     """A provider that may be used now. `close` ends calls that are under way, from any thread."""
 
-    provider: EmbeddingProvider
+    provider: "EmbeddingProvider"
     client: GuardedClient | None
 
     def slot(self, project_id: int) -> AbstractContextManager[object]:

@@ -2,25 +2,26 @@
 
 import datetime as dt
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings_ab.adapters.embedding_providers import EmbeddingProvider
-from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS, DRIFT_LIMIT, drift
 from embeddings_ab.domain.fingerprint import canonical_json_hash
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.models import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from embeddings_ab.adapters.embedding_providers.protocol import EmbeddingProvider
 
 CANARY_VALID_FOR = dt.timedelta(minutes=10)
 Role = Literal["document", "query"]
 log = structlog.get_logger(__name__)
 
 
-def identity_of(settings: ProviderSettings, provider: EmbeddingProvider, role: Role) -> dict[str, Any]:
+def identity_of(settings: ProviderSettings, provider: "EmbeddingProvider", role: Role) -> dict[str, Any]:
     """Everything that changes a vector of this role.
 
     Dimensions cut here, normalisation and quantisation happen while searching: arms that differ in them alone share
@@ -30,7 +31,7 @@ def identity_of(settings: ProviderSettings, provider: EmbeddingProvider, role: R
 
 
 def current_space(
-    *, project_id: int, settings: ProviderSettings, provider: EmbeddingProvider, role: Role, private: str = ""
+    *, project_id: int, settings: ProviderSettings, provider: "EmbeddingProvider", role: Role, private: str = ""
 ) -> EmbeddingSpace:
     """The space of the provider as it answers now.
 
@@ -42,15 +43,17 @@ def current_space(
     key = canonical_json_hash(identity)
     current = EmbeddingSpace.objects.filter(project_id=project_id, identity_hash=key, is_current=True)
     space = current.first()
-    if space is not None and space.canary_checked_at > timezone.now() - CANARY_VALID_FOR:
+    # The revision of a local provider is a hash of its weights: nothing else can be behind the name.
+    if space is not None and (provider.is_local or space.canary_checked_at > timezone.now() - CANARY_VALID_FOR):
         return space
-    batch = provider.embed(list(CANARY_TEXTS), role)
-    vectors = batch.vectors
-    if space is not None:
-        import numpy as np
+    import numpy as np
 
+    from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS, drift, has_drifted
+
+    vectors = provider.embed([settings.prefix(role) + text for text in CANARY_TEXTS], role).vectors
+    if space is not None:
         known = np.frombuffer(bytes(space.canary), dtype=np.float32).reshape(len(CANARY_TEXTS), -1)
-        if known.shape == vectors.shape and (cosine := drift(known, vectors)) >= DRIFT_LIMIT:
+        if not has_drifted(known, vectors):
             EmbeddingSpace.objects.filter(pk=space.pk).update(canary_checked_at=Now())
             return space
         log.warning(
@@ -58,7 +61,7 @@ def current_space(
             provider=settings.provider,
             model=settings.model,
             revision=provider.revision,
-            least_cosine=float(cosine) if known.shape == vectors.shape else None,
+            least_cosine=drift(known, vectors),
             generation=space.generation + 1,
         )
     try:

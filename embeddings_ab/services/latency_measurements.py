@@ -1,0 +1,83 @@
+"""Latency as a step of its own: one query at a time, warmed up, arms interleaved in random order, on one sample.
+
+The embedding's share is that of each query's first, uncached call, kept with its vector and shown with its date.
+"""
+
+import datetime as dt
+from contextlib import ExitStack
+from typing import Any
+
+from embeddings_ab.domain.batches import latency_sample
+from embeddings_ab.domain.spec import TestSpec
+from embeddings_ab.models import AbTest, Arm, Query, QueryResult
+from embeddings_ab.services import embedding_cache, searching
+from embeddings_ab.services.corpus_texts import queries_of
+from embeddings_ab.services.heartbeats import Heartbeat
+
+STEPS = ("embed", "search", "fuse", "rerank", "total")
+_WARM_UP = 3
+
+
+def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> None:
+    """Measure arms that have none yet; uploaded runs have nothing to measure."""
+    from embeddings_ab.domain.latency import interleaved, percentiles
+
+    open_arms = [arm for arm in arms if not arm.latency and arm.spec["retrieval"] != "run"]
+    queries = queries_of(test.query_set)
+    keys = {embedding_cache.text_hash(query.text): query for query in queries}
+    sample = [keys[key] for key in sorted(latency_sample(list(keys), spec.latency_queries))]
+    if not open_arms or not sample:
+        return
+    taken: dict[str, dict[str, list[float]]] = {arm.name: {step: [] for step in STEPS} for arm in open_arms}
+    by_query: dict[tuple[int, int], dict[str, float]] = {}
+    with ExitStack() as stack:
+        searchers = {arm.name: stack.enter_context(searching.opened(arm, spec)) for arm in open_arms}
+        embedded = {arm.name: _embedding(arm, sample) for arm in open_arms}
+        for searcher in searchers.values():
+            for query in sample[:_WARM_UP]:
+                searcher.search([query])
+        for arm_at, query_at in interleaved(len(open_arms), len(sample), seed=spec.seed):
+            beat.check()
+            arm, query = open_arms[arm_at], sample[query_at]
+            found = searchers[arm.name].search([query])
+            if found.failures:
+                continue
+            times = {step: ms for step, ms in found.milliseconds.items() if step != "total"}
+            if (first := embedded[arm.name].get(query.pk)) is not None:
+                times["embed"] = first[0]
+            times["total"] = sum(times.values())
+            for step, ms in times.items():
+                taken[arm.name][step].append(ms)
+            by_query[arm.pk, query.pk] = {step: round(ms, 3) for step, ms in times.items()}
+    _write(open_arms, taken, embedded, by_query, percentiles)
+
+
+def _embedding(arm: Arm, sample: list[Query]) -> dict[int, tuple[float, str]]:
+    """By query: ms and date of its first call, where it was measured."""
+    if arm.queries is None or arm.queries.space is None:
+        return {}
+    keys = {embedding_cache.text_hash(query.text): query.pk for query in sample}
+    measured = embedding_cache.measured_latencies(arm.queries.space, list(keys))
+    return {keys[key]: found for key, found in measured.items()}
+
+
+def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_query: Any, percentiles: Any) -> None:
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    for arm in arms:
+        steps = taken[arm.name]
+        dates = [at for _, at in embedded[arm.name].values()]
+        arm.latency = {
+            "sample": len(steps["total"]),
+            "measured_at": now,
+            **({"embed_measured_at": max(dates)} if dates else {}),
+            **{step: percentiles(values) for step, values in steps.items() if values},
+        }
+        Arm.objects.filter(pk=arm.pk).update(latency=arm.latency)
+    rows = list(
+        QueryResult.objects.filter(arm__in=arms, query_id__in={query for _, query in by_query}).only(
+            "pk", "arm_id", "query_id"
+        )
+    )
+    for row in rows:
+        row.latency = by_query.get((row.arm_id, row.query_id))
+    QueryResult.objects.bulk_update(rows, ["latency"], batch_size=200)
