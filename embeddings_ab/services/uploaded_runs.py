@@ -112,7 +112,8 @@ def delete_run(*, caller: Caller, run_id: str) -> str:
     run = UploadedRun.objects.select_for_update().defer("rankings").filter(pk=found.pk).first()
     if run is None:
         raise NotFound(f"Field 'run_id': {found} was deleted in this moment.", field="run_id")
-    tests = AbTest.objects.filter(query_set_id=run.query_set_id).order_by("id")
+    # A test may stand on another version of the same query set.
+    tests = AbTest.objects.filter(project_id=caller.project_id, query_set__name=found.query_set.name).order_by("id")
     users = tests.filter(arms__spec__run=run.name).distinct()
     refuse_while_used(run.name, noun="run", users={"tests": list(users.values_list("name", flat=True)[:4])})
     public_id, name = run.public_id, run.name
