@@ -93,15 +93,19 @@ def _head(test: Row, created: dt.datetime | None) -> str:
     return f'<header>\n<h1>{text(test["name"])}</h1>\n<ul class="meta">{items}</ul>\n</header>'
 
 
+def _sentence(row: Row) -> str:
+    """The finding, with the arm it is about in front where the sentence does not begin with it."""
+    found = str(row.get("sentence") or row.get("verdict") or "undecided")
+    return found if found.startswith(row["arm"]) else f"{row['arm']}: {found}"
+
+
 def _verdicts(report: Row) -> str:
     test = report["test"]
     rows = _of_role(report, "primary")
     if not rows:
         said = f"Nothing was compared: {test['control']} is the only arm." if test.get("control") else "One arm only."
         return f"<p>{text(said)}</p>"
-    items = "".join(
-        f"<li>{chip(row.get('verdict'))}<span>{text(row.get('sentence') or row['arm'])}</span></li>" for row in rows
-    )
+    items = "".join(f"<li>{chip(row.get('verdict'))}<span>{text(_sentence(row))}</span></li>" for row in rows)
     note = f"Decided on {test['primary_metric']} against {test['control']}, as it was registered before the start."
     return f'<ul class="verdicts">{items}</ul>\n<p class="note">{text(note)}</p>'
 
@@ -126,8 +130,8 @@ def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | Non
         said = f"{row['arm']} against {row['control']} on {row['metric']}: {difference(row.get('difference'))}"
         picture = charts.interval(
             row.get("difference"),
-            row.get("low"),
-            row.get("high"),
+            row.get("interval_low"),
+            row.get("interval_high"),
             axis=axis,
             verdict=str(row.get("verdict")),
             label=said,
@@ -138,7 +142,8 @@ def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | Non
             [
                 text(row["arm"]),
                 *([text(row["metric"])] if metric else []),
-                difference(row.get("difference")) + spread(row.get("low"), row.get("high"), signed=True),
+                difference(row.get("difference"))
+                + spread(row.get("interval_low"), row.get("interval_high"), signed=True),
                 picture,
                 p_value(row.get("p")),
                 p_value(row.get("adjusted_p")),
@@ -151,7 +156,7 @@ def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | Non
 
 
 def _compared(rows: Sequence[Row], margin: float | None, *, metric: bool) -> str:
-    values = [row.get(key) for row in rows for key in ("difference", "low", "high")]
+    values = [row.get(key) for row in rows for key in ("difference", "interval_low", "interval_high")]
     axis = charts.difference_axis(values, margin=margin, width=PLOT_WIDTH)
     heads = ["arm", *(["metric"] if metric else []), "difference [95 %]", charts.ruler(axis), "p", "adjusted p"]
     heads += ["won / tied / lost", "queries", "verdict"]
@@ -248,14 +253,14 @@ def _losses(report: Row) -> str:
 def _slices(report: Row) -> str:
     rows = [
         [
-            f"{text(row['key'])} = {text(row['value'])}",
+            f"{text(row['key'])} = {text(row['slice_label'])}",
             text(row["arm"]),
-            exact(row.get("n")),
+            exact(row.get("n_common")),
             difference(row.get("difference")),
             p_value(row.get("p")),
             p_value(row.get("adjusted_p")),
             chip(row.get("verdict")),
-            text(row.get("warning") or ""),
+            text(" ".join(row.get("warnings") or [])),
         ]
         for row in report.get("slices") or []
     ]

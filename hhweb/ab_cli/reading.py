@@ -14,7 +14,7 @@ from governance.domain.formats import UNDEFINED, exact, score
 from hhweb.ab_cli.connection import Api, segment, with_api
 from hhweb.ab_cli.documents import document
 from hhweb.ab_cli.running import JSON, TEST_ID
-from hhweb.ab_cli.tables import DECIMALS, comparisons_table, console
+from hhweb.ab_cli.tables import DECIMALS, comparisons_table, console, sentence
 
 LIMIT = click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="Rows shown.")
 SHOWN_DOCUMENTS = 3
@@ -91,9 +91,8 @@ def compare_command(api: Api, test_id: str, metric: str | None, as_json: bool) -
         return
     out = console()
     for row in rows:
-        if row.get("sentence"):
-            mark = "" if row.get("role") == "primary" else "Exploratory: "
-            out.print(mark + row["sentence"], markup=False, soft_wrap=True)
+        mark = "" if row.get("role") == "primary" else "Exploratory: "
+        out.print(mark + sentence(row), markup=False, soft_wrap=True)
     out.print(comparisons_table(rows))
 
 

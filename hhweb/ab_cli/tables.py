@@ -77,7 +77,7 @@ def comparisons_table(rows: Iterable[dict[str, Any]]) -> Table:
         cells = [
             *(str(row.get(key) or UNDEFINED) for key in ("arm", "control", "metric", "role")),
             difference(row.get("difference"), DECIMALS),
-            interval(row.get("low"), row.get("high"), signed=True),
+            interval(row.get("interval_low"), row.get("interval_high"), signed=True),
             p_value(row.get("p")),
             p_value(row.get("adjusted_p")),
             record,
@@ -88,12 +88,17 @@ def comparisons_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
+def sentence(row: dict[str, Any]) -> str:
+    """The finding of a comparison, with the arm in front where the sentence does not begin with it."""
+    found = str(row.get("sentence") or row.get("verdict") or "undecided")
+    return found if found.startswith(row["arm"]) else f"{row['arm']}: {found}"
+
+
 def print_outcome(found: dict[str, Any]) -> None:
     """Verdict sentences first, then the arms, then what to beware of."""
     out = console()
     for row in decisions(found):
-        if row.get("sentence"):
-            out.print(row["sentence"], markup=False, soft_wrap=True)
+        out.print(sentence(row), markup=False, soft_wrap=True)
     out.print(arms_table(found))
     if found["error"]:
         out.print(found["error"], markup=False, soft_wrap=True)

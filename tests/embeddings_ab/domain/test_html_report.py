@@ -33,8 +33,8 @@ def comparison(arm: str, difference: float, verdict: str, **more: Any) -> dict[s
         "metric": "nDCG@10",
         "role": "primary",
         "difference": difference,
-        "low": difference - 0.02,
-        "high": difference + 0.02,
+        "interval_low": difference - 0.02,
+        "interval_high": difference + 0.02,
         "p": 0.0004,
         "adjusted_p": 0.0012,
         "correction": "Holm",
@@ -95,7 +95,7 @@ def full_report() -> dict[str, Any]:
                 "convex",
                 0.01,
                 "undecided",
-                sentence="convex: undecided, needs about 310 queries more.",
+                sentence="undecided: about 310 more queries would be needed.",
                 warnings=["Two queries failed."],
             ),
             comparison("minilm", -0.05, "worse", metric="R@100", role="exploratory", correction="Benjamini-Hochberg"),
@@ -105,14 +105,14 @@ def full_report() -> dict[str, Any]:
         "slices": [
             {
                 "key": "kind",
-                "value": "short",
+                "slice_label": "short",
                 "arm": "minilm",
-                "n": 12,
+                "n_common": 12,
                 "difference": -0.03,
                 "p": 0.2,
                 "adjusted_p": 0.4,
                 "verdict": "undecided",
-                "warning": "Only 12 queries.",
+                "warnings": ["Only 12 queries."],
             }
         ],
         "losses": {"minilm": {"lost_queries": 88, "stages": {"not_in_candidates": 31, "fused_out": 0, "elsewhere": 2}}},
@@ -227,6 +227,7 @@ def test_sections_stand_in_order_of_the_decision():
 
 def test_verdict_sentences_come_before_any_table():
     document = render()
+    assert "convex: undecided: about 310 more queries would be needed." in document
     assert document.index("minilm is better than bm25 on nDCG@10.") < document.index("<table")
     assert '<span class="chip better">▲ better</span>' in document
     assert '<span class="chip undecided">○ undecided</span>' in document
@@ -305,7 +306,7 @@ def hostile(value: Any) -> Any:
     """The same structure, with markup in every text that a person may choose."""
     bad = '<script>alert("1")</script>&amp;\'x'
     if isinstance(value, dict):
-        chosen = {"name", "sentence", "warning", "correction", "value", "model", "provider", "revision", "currency"}
+        chosen = {"name", "sentence", "correction", "slice_label", "model", "provider", "revision", "currency"}
         return {key: bad if key in chosen and isinstance(item, str) else hostile(item) for key, item in value.items()}
     if isinstance(value, list):
         return [bad if isinstance(item, str) else hostile(item) for item in value]
