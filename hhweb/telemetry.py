@@ -19,6 +19,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from embeddings_ab import telemetry as embeddings_ab_telemetry  # noqa: F401 - declares its instruments
+from embeddings_ab.selectors import jobs as ab_jobs
 from experiments import telemetry as experiments_telemetry  # noqa: F401 - declares its instruments
 from governance import telemetry as governance_telemetry  # noqa: F401 - declares its instruments
 from governance.selectors import jobs
@@ -41,9 +43,9 @@ def job_states() -> Iterable[GaugeMetricFamily]:
     oldest = GaugeMetricFamily(
         "hhweb_oldest_waiting_job_seconds", "Age of the oldest job that waits; 0 when none does.", labels=["kind"]
     )
-    for count in jobs.counts():
+    for count in [*jobs.counts(), *ab_jobs.counts()]:
         states.add_metric([count.kind, count.state], count.jobs)
-    for kind, seconds in jobs.oldest_waiting_seconds().items():
+    for kind, seconds in (jobs.oldest_waiting_seconds() | ab_jobs.oldest_waiting_seconds()).items():
         oldest.add_metric([kind], seconds)
     yield from (states, oldest)
 

@@ -8,6 +8,7 @@ import structlog
 from django.db import transaction
 
 from embeddings_ab import dispatch
+from embeddings_ab.domain.chunking import VERSION as CHUNKER
 from embeddings_ab.domain.spec import ArmSpec, TestSpec
 from embeddings_ab.domain.statuses import TEST_UNDER_WAY, ArmStatus, CollectionStatus
 from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace
@@ -91,7 +92,7 @@ def recipes(
     chunking = spec.chunking.model_dump(mode="json")
     if chunking["method"] == "none":
         chunking = {"method": "none"}
-    shared: dict[str, Any] = {"private": private} if private else {}
+    shared: dict[str, Any] = {"chunker": CHUNKER} | ({"private": private} if private else {})
     found: list[tuple[CollectionKind, dict[str, Any], EmbeddingSpace | None]] = []
     if document_space is not None and query_space is not None:
         documents = {"corpus": corpus_hash, "chunking": chunking, "space": space_key(document_space), **shared}
