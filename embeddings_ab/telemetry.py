@@ -34,6 +34,7 @@ PROVIDER_SECONDS = Histogram(
 EMBEDDED_TEXTS = Counter("hhweb_ab_embedded_texts", "Distinct texts that a provider embedded.", ["provider"])
 EMBEDDED_TOKENS = Counter("hhweb_ab_embedded_tokens", "Tokens of embedded texts.", ["provider"])
 CACHE_HITS = Counter("hhweb_ab_cache_hits", "Distinct texts whose vector was there before.", ["provider"])
+EXPORTS = Counter("hhweb_ab_exports", "Exports of A/B tests that were begun, by kind of file.", ["kind"])
 
 BuildOutcome = Literal["started", "finished", "failed", "postponed"]
 TestOutcome = Literal["queued", "completed", "incomplete", "failed", "cancelled"]
@@ -47,6 +48,7 @@ PROVIDERS = (
     "synthetic", "minilm", "wordllama", "openai", "cohere", "tei",
     "rerank_overlap", "rerank_http", "rerank_cross_encoder", "external", "other",
 )  # fmt: skip
+EXPORT_KINDS = ("ab-results", "ab-trec", "ab-qrels", "ab-report", "other")
 
 
 def _one_of(value: str, known: tuple[str, ...]) -> str:
@@ -91,6 +93,11 @@ def count_embedded(provider: str, *, texts: int, tokens: int = 0, cache_hits: in
     EMBEDDED_TEXTS.labels(provider).inc(texts)
     EMBEDDED_TOKENS.labels(provider).inc(tokens)
     CACHE_HITS.labels(provider).inc(cache_hits)
+
+
+def count_export(kind: str) -> None:
+    """A file was asked for and audited."""
+    EXPORTS.labels(_one_of(kind, EXPORT_KINDS)).inc()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def has_report(test: AbTest) -> bool:
 def report_of(test: AbTest) -> dict[str, Any]:
     """The report, or a `Conflict` that says why there is none."""
     if has_report(test):
-        return dict(test.report)
+        return dict(test.report or {})
     state = {
         TestStatus.CREATED: "was not started yet",
         TestStatus.FAILED: "failed",
