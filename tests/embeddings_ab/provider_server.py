@@ -57,6 +57,7 @@ class ServerState:
     model: str = "test-embedder"
     key: str | None = None
     version: int = 1
+    reports_version: bool = True
     most_texts: int | None = None
     documents: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
@@ -115,7 +116,7 @@ class ProviderServer:
             self._faults.extend(Fault(kind, **details) for _ in range(times))
 
     def change_model(self) -> None:
-        """Another model behind the same name from now on."""
+        """Another model from now on; with `reports_version` False silently, behind the same name and revision."""
         self.state.version += 1
 
     def calls_of(self, *paths: str) -> list[Call]:
@@ -183,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.path == "/info":
                 info: dict[str, Any] = {
                     "model_id": owner.state.model,
-                    "model_sha": f"{owner.state.version:040x}",
+                    "model_sha": f"{owner.state.version if owner.state.reports_version else 0:040x}",
                     "model_dtype": "float32",
                 }
                 if owner.state.most_texts:
@@ -275,7 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "shuffled":
             rows.reverse()
         tokens = sum(len(_words(text)) for text in inputs)
-        model = f"{body['model']}-{self.server_state.state.version}"
+        state = self.server_state.state
+        model = f"{body['model']}-{state.version}" if state.reports_version else body["model"]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         self._answer({"object": "list", "data": rows, "model": model, "usage": usage})
 

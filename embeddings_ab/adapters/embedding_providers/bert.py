@@ -1,4 +1,4 @@
-"""The forward pass of a BERT encoder in numpy, one sequence at a time; the engine of the local MiniLM.
+"""The forward pass of a BERT encoder in numpy, one sequence at a time; the engine of MiniLM and of cross-encoders.
 
 Architecture: Devlin et al. 2019, post-norm, exact GELU, mean pooling. One sequence at a time because a matrix product
 over more rows may round differently: so a vector depends on its own text alone, bit for bit.
@@ -46,21 +46,28 @@ class Layer:
 
 
 class BertEncoder:
-    """Weights, shared by all threads. Read from tensors named as in the published checkpoint."""
+    """Weights, shared by all threads. Read from tensors named as in the published checkpoints, after `prefix`.
 
-    def __init__(self, tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> None:
-        if config.get("hidden_act") != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
+    Raises ValueError for another architecture and KeyError for a missing tensor.
+    """
+
+    def __init__(self, tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], *, prefix: str = "") -> None:
+        if (
+            config.get("model_type") != "bert"
+            or config.get("hidden_act") != "gelu"
+            or config.get("position_embedding_type", "absolute") != "absolute"
+        ):
             raise ValueError("only BERT with GELU and absolute positions is understood")
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         self.heads = int(config["num_attention_heads"])
         self.epsilon = np.float32(config["layer_norm_eps"])
         self.width = int(config["hidden_size"])
         self.inner_width = int(config["intermediate_size"])
         self.words = _read(tensors, "embeddings.word_embeddings.weight")
-        # Every text is a single segment, so its type vector can stand in the positions.
-        self.positions = (
-            _read(tensors, "embeddings.position_embeddings.weight")
-            + _read(tensors, "embeddings.token_type_embeddings.weight")[0]
-        )
+        segments = _read(tensors, "embeddings.token_type_embeddings.weight")
+        # The first segment's vector stands in the positions already; the second one is added as a difference.
+        self.positions = _read(tensors, "embeddings.position_embeddings.weight") + segments[0]
+        self.second_segment = segments[1] - segments[0]
         self.norm = _norm(tensors, "embeddings.LayerNorm")
         self.layers = [
             self._layer(tensors, f"encoder.layer.{number}") for number in range(int(config["num_hidden_layers"]))
@@ -104,10 +111,17 @@ class Workspace:
 
     def mean_vector(self, ids: npt.NDArray[np.int64]) -> Floats:
         """Mean of the last layer over all tokens, float32 (width,). `ids`: tokens with both special ones."""
+        mean: Floats = self.last_layer(ids).mean(axis=0)
+        return mean
+
+    def last_layer(self, ids: npt.NDArray[np.int64], *, second_from: int | None = None) -> Floats:
+        """Float32 (len(ids), width), in a buffer that the next call writes over. `second_from`: start of segment 2."""
         encoder, n = self.encoder, len(ids)
         hidden = self._hidden[:n]
         np.take(encoder.words, ids, axis=0, out=hidden)
         hidden += encoder.positions[:n]
+        if second_from is not None:
+            hidden[second_from:] += encoder.second_segment
         self._normalise(hidden, encoder.norm)
         for layer in encoder.layers:
             self._attend(hidden, layer, n)
@@ -118,8 +132,7 @@ class Workspace:
             added += layer.outer_bias
             hidden += added
             self._normalise(hidden, layer.outer_norm)
-        mean: Floats = hidden.mean(axis=0)
-        return mean
+        return hidden
 
     def _attend(self, hidden: Floats, layer: Layer, n: int) -> None:
         heads, width = self.encoder.heads, self.encoder.width
