@@ -11,6 +11,7 @@ __all__ = ["schema", "urlpatterns"]  # importing `schema` registers the descript
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("governance.api.urls")),
     path("", include("experiments.api.urls")),
+    path("", include("embeddings_ab.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^.*$", unknown_address),
 ]
