@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from embeddings_ab.domain.explanation import summarise
+from embeddings_ab.domain.explanation import Stage
 from embeddings_ab.domain.fingerprint import canonical_json
 from embeddings_ab.domain.overlap import jaccard, rank_biased_overlap
-from experiments.domain.statistics.corrections import benjamini_hochberg
+from experiments.domain.statistics.comparison import PairedComparison
 from experiments.domain.statistics.intervals import bca_interval
 from experiments.domain.statistics.multiple_arms import randomised_tukey
 from experiments.domain.statistics.randomness import derived_seed
-from experiments.domain.statistics.verdict import apply_holm, compare_paired, compare_slices
+from experiments.domain.statistics.verdict import apply_benjamini_hochberg, apply_holm, compare_paired, compare_slices
 
 SCHEMA = 1
 OVERLAP_K = 10
@@ -75,7 +75,13 @@ def make_report(*, head: Mapping[str, Any], design: Design, arms: Sequence[ArmSc
         "all_pairs": _all_pairs(design, ranked),
         "agreement": _agreement(ranked),
         "slices": slices,
-        "losses": {arm.name: {"lost_queries": arm.lost_queries, "stages": summarise(arm.blames)} for arm in ranked},
+        "losses": {
+            arm.name: {
+                "lost_queries": arm.lost_queries,
+                "stages": {stage.value: arm.blames.count(stage.value) for stage in Stage},
+            }
+            for arm in ranked
+        },
         "warnings": warnings,
     }
 
@@ -106,44 +112,38 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _comparisons(design: Design, control: ArmScores, others: Sequence[ArmScores]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    exploratory: list[dict[str, Any]] = []
-    for measure in dict.fromkeys([design.primary, *design.metrics]):
-        compared = [
-            compare_paired(
-                _with_failures(control, measure),
-                _with_failures(arm, measure),
-                metric=measure,
-                alpha=design.alpha,
-                margin=design.margin,
-                seed=derived_seed(design.seed, f"{measure} {arm.name}"),
-                draws=design.draws,
-                is_complete=not (arm.failed or control.failed),
-                clusters=design.clusters,
-                control_name=control.name,
-                arm_name=arm.name,
-            )
-            for arm in others
-        ]
-        if measure == design.primary:
-            compared = apply_holm(compared)
-        for arm, comparison in zip(others, compared, strict=True):
-            row = {
-                "arm": arm.name,
-                "control": control.name,
-                "metric": measure,
-                "role": "primary" if measure == design.primary else "exploratory",
-                **comparison.to_json(),
-            }
-            (found if measure == design.primary else exploratory).append(row)
-    adjusted = benjamini_hochberg([row["p"] for row in exploratory])
-    for row, p in zip(exploratory, adjusted, strict=True):
-        row["adjusted_p"], row["correction"] = p, "Benjamini-Hochberg"
-    return found + exploratory
+    """Primary metric first, corrected by Holm over arms; all others exploratory, by Benjamini-Hochberg."""
+    primary = apply_holm([_compared(design, control, arm, design.primary) for arm in others])
+    rest = [measure for measure in design.metrics if measure != design.primary]
+    exploratory = apply_benjamini_hochberg(
+        [_compared(design, control, arm, measure) for measure in rest for arm in others]
+    )
+    return [{"role": "primary", **found.to_json()} for found in primary] + [
+        {"role": "exploratory", **found.to_json()} for found in exploratory
+    ]
 
 
-def _with_failures(arm: ArmScores, measure: str) -> dict[str, float | None]:
-    return dict(arm.values.get(measure, {}))
+def _compared(design: Design, control: ArmScores, arm: ArmScores, measure: str) -> PairedComparison:
+    return compare_paired(
+        control.values.get(measure, {}),
+        arm.values.get(measure, {}),
+        metric=measure,
+        seed=derived_seed(design.seed, f"{measure} {arm.name}"),
+        **_shared(design, control, arm),
+    )
+
+
+def _shared(design: Design, control: ArmScores, arm: ArmScores) -> dict[str, Any]:
+    return {
+        "alpha": design.alpha,
+        "margin": design.margin,
+        "draws": design.draws,
+        "clusters": design.clusters,
+        "failed_control": control.failed,
+        "failed_arm": arm.failed,
+        "control_name": control.name,
+        "arm_name": arm.name,
+    }
 
 
 def _all_pairs(design: Design, arms: Sequence[ArmScores]) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def _all_pairs(design: Design, arms: Sequence[ArmScores]) -> list[dict[str, Any]
     if not common:
         return []
     matrix = np.array([[column[key] for column in columns] for key in common], dtype=np.float64)
-    clusters = [design.clusters.get(key, key) for key in common] if design.clusters is not None else None
+    clusters = [design.clusters[key] for key in common] if design.clusters is not None else None
     result = randomised_tukey(matrix, seed=derived_seed(design.seed, "all pairs"), clusters=clusters)
     return [
         {"a": arms[i].name, "b": arms[j].name, "metric": design.primary, "p": result.p[i][j]}
@@ -182,21 +182,15 @@ def _slices(design: Design, control: ArmScores, others: Sequence[ArmScores]) -> 
     found: list[dict[str, Any]] = []
     for key, labels in design.slices.items():
         for arm in others:
-            compared = compare_slices(
-                _with_failures(control, design.primary),
-                _with_failures(arm, design.primary),
+            parts = compare_slices(
+                control.values.get(design.primary, {}),
+                arm.values.get(design.primary, {}),
                 labels,
                 metric=design.primary,
-                alpha=design.alpha,
-                margin=design.margin,
                 seed=derived_seed(design.seed, f"slices {key} {arm.name}"),
-                draws=design.draws,
-                clusters=design.clusters,
-                control_name=control.name,
-                arm_name=arm.name,
+                **_shared(design, control, arm),
             )
-            for part in compared:
-                found.append({"key": key, "arm": arm.name, **part.to_json()})
+            found += [{"key": key, "value": part.slice_label, **part.to_json()} for part in parts]
     return found
 
 

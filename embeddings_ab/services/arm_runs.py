@@ -2,27 +2,26 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 
 from embeddings_ab import dispatch, telemetry
-from embeddings_ab.domain.measures import Measure, depth_needed, parse_measures
+from embeddings_ab.domain.explanation import explain
+from embeddings_ab.domain.measures import Measure, depth_needed, parse_measure, parse_measures
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import ArmStatus
 from embeddings_ab.models import Arm, Judgment, Query, QueryResult
-from embeddings_ab.services import endings, searching
+from embeddings_ab.services import arm_files, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import document_ids, queries_of
 from embeddings_ab.services.heartbeats import LEASE, Heartbeat
 from governance.models.leased_work import LeaseLost
 
-if TYPE_CHECKING:
-    from embeddings_ab.domain.ranking import Candidates
-
 BLOCK = 256  # queries searched and stored together
+TOP = 10  # what counts as found where the primary metric has no cutoff
 CALLED_BLOCK = 8  # the same where each query is a call to somebody else
 log = structlog.get_logger(__name__)
 Judged = dict[int, dict[int, int]]
@@ -93,6 +92,7 @@ class Scorer:
         self.judged = self._judgments(queries)
         self.greatest = arm.test.query_set.greatest_grade
         self.chunked: set[int] | None = None
+        self.top = parse_measure(test.primary_metric).cutoff or TOP
 
     def _judgments(self, queries: Sequence[Query]) -> Judged:
         found: Judged = {query.pk: {} for query in queries}
@@ -141,24 +141,37 @@ class Scorer:
         return rows
 
     def _stages(self, query: Query, at: int, found: searching.Found, ranking: list[int]) -> dict[str, Any]:
-        ranks: dict[str, dict[int, int]] = {stage: _ranks(candidates, at) for stage, candidates in found.stages.items()}
-        ranks["final"] = {unit: rank for rank, unit in enumerate(ranking, start=1)}
-        result: dict[str, Any] = {}
-        for unit, grade in self.judged[query.pk].items():
-            if grade >= self.test.relevant_from and unit < len(self.ids):
-                where: dict[str, Any] = {stage: ranked.get(unit) for stage, ranked in ranks.items()}
-                where["chunked"] = self._is_chunked(unit)
-                result[self.ids[unit]] = where
-        return result
+        """By id of each relevant document: its rank in every stage, and the stage that lost it from the top."""
+        relevant = {
+            unit: grade
+            for unit, grade in self.judged[query.pk].items()
+            if grade >= self.test.relevant_from and unit < len(self.ids)
+        }
+        lists = {stage: candidates.units[at].tolist() for stage, candidates in found.stages.items()}
+        sides = {stage: lists[stage] for stage in ("vector", "lexical") if stage in lists} or {"search": ranking}
+        explained = explain(
+            relevant,
+            chunked=self._chunked(),
+            sides=sides,
+            fused=lists.get("fused"),
+            reranked=lists.get("reranked"),
+            k=self.top,
+        )
+        place = {unit: rank for rank, unit in enumerate(ranking, start=1)}
+        return {
+            self.ids[one.unit]: {
+                "grade": one.grade,
+                "stage": one.stage.value,
+                **one.sides,
+                "fused": one.fused,
+                "reranked": one.reranked,
+                "final": place.get(one.unit),
+            }
+            for one in explained
+        }
 
-    def _is_chunked(self, unit: int) -> bool:
-        """Whether the document has any chunk: one without text can be found by nobody."""
+    def _chunked(self) -> set[int]:
+        """Documents that have any chunk: one without text can be found by nobody."""
         if self.chunked is None:
-            from embeddings_ab.services.arm_files import chunked_documents
-
-            self.chunked = chunked_documents(self.arm)
-        return unit in self.chunked
-
-
-def _ranks(found: "Candidates", at: int) -> dict[int, int]:
-    return {unit: rank for rank, unit in enumerate(found.units[at].tolist(), start=1)}
+            self.chunked = arm_files.chunked_documents(self.arm)
+        return self.chunked

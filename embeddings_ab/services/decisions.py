@@ -17,13 +17,11 @@ from embeddings_ab.services import arm_stats, endings, latency_measurements
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import queries_of
 from embeddings_ab.services.heartbeats import LEASE, Heartbeat
-from governance.domain.caller import Caller
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
 
 log = structlog.get_logger(__name__)
 _WITH_RESULTS = (ArmStatus.COMPLETED, ArmStatus.INCOMPLETE)
-__all__ = ["Caller", "decide_test"]
 
 
 def decide_test(*, test_id: int) -> None:
@@ -174,7 +172,7 @@ class _Collected:
 
     def rows(self, arm: Arm, names: dict[int, str]) -> Iterator[dict[str, Any]]:
         """Canonical rows for the hash, in order of query ids."""
-        from embeddings_ab.domain.explanation import blame
+        from embeddings_ab.domain.explanation import Stage
         from embeddings_ab.domain.report import OVERLAP_K
 
         found = QueryResult.objects.filter(arm=arm).order_by("query__ordinal")
@@ -187,9 +185,9 @@ class _Collected:
             for measure, value in row.metrics.items():
                 self.values.setdefault(measure, {})[name] = value
             self.rankings[name] = row.ranked_ids[: max(OVERLAP_K * 10, 100)]
-            blamed = [blame(stages) for stages in row.stages.values()]
+            blamed = [where["stage"] for where in row.stages.values()]
             self.blames += blamed
-            self.lost += any(stage != "found" for stage in blamed)
+            self.lost += any(stage != Stage.FOUND for stage in blamed)
             yield {
                 "arm": arm.name,
                 "query": name,

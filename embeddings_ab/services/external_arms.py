@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from governance.outbound.client import GuardedClient
 
-from embeddings_ab.adapters.external_search import SearchEndpoint
+from embeddings_ab.adapters import external_search
 from embeddings_ab.domain.provider_errors import ProviderFailed
 from embeddings_ab.domain.spec import External
 from embeddings_ab.models import Arm
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class ExternalSearch:
     """The endpoint, speaking ordinals."""
 
-    def __init__(self, endpoint: SearchEndpoint, client: GuardedClient, ordinals: dict[str, int]) -> None:
+    def __init__(
+        self, endpoint: external_search.ExternalSearch, client: GuardedClient, ordinals: dict[str, int]
+    ) -> None:
         self.endpoint, self.client, self.ordinals = endpoint, client, ordinals
 
     @classmethod
@@ -32,7 +34,7 @@ class ExternalSearch:
         secret = secrets.reveal(project_id=project_id, name=settings.secret) if settings.secret else None
         client = GuardedClient()
         try:
-            yield cls(SearchEndpoint(settings, secret_value=secret, client=client), client, ordinals)
+            yield cls(external_search.ExternalSearch(settings, secret_value=secret, client=client), client, ordinals)
         finally:
             client.close()
 
@@ -45,11 +47,12 @@ class ExternalSearch:
         from embeddings_ab.domain.ranking import candidates_of
 
         lists: list[tuple[list[int], list[float]]] = []
+        known = self.ordinals.keys()
         for at, text in enumerate(texts):
             try:
-                hits = calling.with_retries(lambda text=text: self.endpoint.search(text, depth, known=self.ordinals))
+                hits = calling.with_retries(lambda text=text: self.endpoint.search(text, depth, known=known).documents)
             except ProviderFailed as error:
                 failures[at] = error
-                hits = []
+                hits = ()
             lists.append(([self.ordinals[name] for name, _ in hits], [score for _, score in hits]))
         return candidates_of(lists, depth)

@@ -5,9 +5,11 @@ The embedding's share is that of each query's first, uncached call, kept with it
 
 import datetime as dt
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 from embeddings_ab.domain.batches import latency_sample
+from embeddings_ab.domain.latency import LatencySummary, interleaved, summarise
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.services import embedding_cache, searching
@@ -20,8 +22,6 @@ _WARM_UP = 3
 
 def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> None:
     """Measure arms that have none yet; uploaded runs have nothing to measure."""
-    from embeddings_ab.domain.latency import interleaved, percentiles
-
     open_arms = [arm for arm in arms if not arm.latency and arm.spec["retrieval"] != "run"]
     queries = queries_of(test.query_set)
     keys = {embedding_cache.text_hash(query.text): query for query in queries}
@@ -36,9 +36,11 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
         for searcher in searchers.values():
             for query in sample[:_WARM_UP]:
                 searcher.search([query])
-        for arm_at, query_at in interleaved(len(open_arms), len(sample), seed=spec.seed):
+        by_name = {arm.name: arm for arm in open_arms}
+        by_id = {query.external_id: query for query in sample}
+        for arm_name, query_id in interleaved(list(by_name), list(by_id), seed=spec.seed):
             beat.check()
-            arm, query = open_arms[arm_at], sample[query_at]
+            arm, query = by_name[arm_name], by_id[query_id]
             found = searchers[arm.name].search([query])
             if found.failures:
                 continue
@@ -49,7 +51,7 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
             for step, ms in times.items():
                 taken[arm.name][step].append(ms)
             by_query[arm.pk, query.pk] = {step: round(ms, 3) for step, ms in times.items()}
-    _write(open_arms, taken, embedded, by_query, percentiles)
+    _write(open_arms, taken, embedded, by_query)
 
 
 def _embedding(arm: Arm, sample: list[Query]) -> dict[int, tuple[float, str]]:
@@ -61,7 +63,7 @@ def _embedding(arm: Arm, sample: list[Query]) -> dict[int, tuple[float, str]]:
     return {keys[key]: found for key, found in measured.items()}
 
 
-def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_query: Any, percentiles: Any) -> None:
+def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_query: Any) -> None:
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     for arm in arms:
         steps = taken[arm.name]
@@ -70,7 +72,7 @@ def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_
             "sample": len(steps["total"]),
             "measured_at": now,
             **({"embed_measured_at": max(dates)} if dates else {}),
-            **{step: percentiles(values) for step, values in steps.items() if values},
+            **{step: _rounded(summary) for step, values in steps.items() if (summary := summarise(values))},
         }
         Arm.objects.filter(pk=arm.pk).update(latency=arm.latency)
     rows = list(
@@ -81,3 +83,7 @@ def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_
     for row in rows:
         row.latency = by_query.get((row.arm_id, row.query_id))
     QueryResult.objects.bulk_update(rows, ["latency"], batch_size=200)
+
+
+def _rounded(summary: LatencySummary) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in asdict(summary).items()}

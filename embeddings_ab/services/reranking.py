@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from django.conf import settings as django_settings
 
 from governance.outbound.client import GuardedClient
 
@@ -74,7 +77,9 @@ def opened(arm: Arm, spec: ArmSpec) -> Iterator[ArmReranker]:
         secret = secrets.reveal(project_id=project_id, name=settings.secret) if settings.secret else None
         client = GuardedClient()
     try:
-        reranker = open_reranker(settings, secret_value=secret, client=client)
+        reranker = open_reranker(
+            settings, secret_value=secret, client=client, models_folder=Path(django_settings.DATA_DIR) / "models"
+        )
         yield ArmReranker(arm, reranker, client, settings.kind)
     finally:
         if client is not None:
