@@ -161,6 +161,22 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "DELETE api/v1/members/<str:username>": None,
         "POST api/v1/audit/verifications": {},
         "POST api/v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
+        "POST api/v1/ab/corpora": {"name": "another", "documents": [{"id": "d", "text": "t"}]},
+        "DELETE api/v1/ab/corpora/<str:corpus_id>": None,
+        "POST api/v1/ab/query-sets": {
+            "name": "another",
+            "corpus": ids["corpus_id"],
+            "queries": [{"id": "q", "text": "t"}],
+            "judgments": [{"query_id": "q", "document_id": "d1", "grade": 1}],
+            "grade_map": {"1": 1},
+        },
+        "DELETE api/v1/ab/query-sets/<str:query_set_id>": None,
+        "POST api/v1/ab/runs": {
+            "name": "another",
+            "query_set": ids["query_set_id"],
+            "rankings": {"q1": [{"document_id": "d1", "score": 1.5}]},
+        },
+        "DELETE api/v1/ab/runs/<str:uploaded_run_id>": None,
     }
 
 
@@ -175,7 +191,7 @@ QUERIES = {
     "GET api/v1/events": "run_id={run_id}",
     "GET api/v1/events/export": "run_id={run_id}",
 }
-PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name"}
+PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name", "old_corpus_id": "corpus_id"}
 
 
 def address(route: Route, ids: dict[str, str]) -> str:
@@ -205,4 +221,7 @@ def nowhere() -> dict[str, str]:
         "username": "nobody",
         "resource": "runs",
         "trace_id": uuid.uuid4().hex,
+        "corpus_id": "nobody",
+        "query_set_id": "nobody",
+        "uploaded_run_id": "nobody",
     }

@@ -14,8 +14,9 @@ from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.domain.actions import KeyKind
-from governance.models import ApiKey, AuditEntry, AuditVerification, Member, ProjectStatus
+from governance.models import ApiKey, AuditEntry, AuditVerification, Member, Project, ProjectStatus
 from governance.services.projects import create_project, system_caller
+from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.factories import make_client, make_token
 from tests.project.routes import INGESTION, address, all_routes, bodies, is_write, nowhere
 
@@ -41,6 +42,10 @@ ANSWERED = {
     "GET api/v1/runs",
     "GET api/v1/events",
     "GET api/v1/events/export",
+    "GET api/v1/ab/corpora",
+    "POST api/v1/ab/corpora",
+    "GET api/v1/ab/query-sets",
+    "GET api/v1/ab/runs",
     "POST v1/events/export",
     "POST v1/events/search",
     "GET v1/events/schema",
@@ -98,6 +103,11 @@ def victim(db):
     user = User.objects.create_user(f"user-{SECRET}")
     Member.objects.create(project=project, user=user, role="viewer")
     verification = AuditVerification.objects.create(chain=project.public_id)
+    corpus = make_corpus(caller, name=f"corpus {SECRET}", texts={"d1": SECRET, "d2": "b"})
+    query_set = make_query_set(
+        caller, corpus, name=f"queries {SECRET}", queries={"q1": SECRET}, grades={"q1": {"d1": 1}}
+    )
+    uploaded_run = make_run(caller, query_set, name=f"run {SECRET}")
     make_token(project)
     return project, {
         "session_id": str(session),
@@ -114,13 +124,28 @@ def victim(db):
         "username": user.username,
         "resource": "runs",
         "trace_id": session.hex,
+        "corpus_id": corpus.public_id,
+        "query_set_id": query_set.public_id,
+        "uploaded_run_id": uploaded_run.public_id,
     }
 
 
+def path_to_project(model):
+    """The shortest way over foreign keys that are always there; "" where there is none (things of the installation)."""
+    ways = [(model, "")]
+    for start, path in ways:
+        for field in start._meta.concrete_fields:
+            if field.many_to_one and not field.null and field.related_model is not start:
+                if field.related_model is Project:
+                    return f"{path}{field.name}"
+                ways.append((field.related_model, f"{path}{field.name}__"))
+    return ""
+
+
 def everything(project=None):
-    """All rows of governance and experiments, of one project or of all; when a key was last used does not count."""
+    """All rows of our own apps, of one project or of all; when a key was last used does not count."""
     rows = {}
-    for app in ("governance", "experiments"):
+    for app in ("governance", "experiments", "embeddings_ab"):
         for model in apps.get_app_config(app).get_models():
             found = model._base_manager.order_by("pk")
             names = {field.name for field in model._meta.get_fields()}
@@ -131,10 +156,8 @@ def everything(project=None):
                     found = found.filter(chain=project.public_id)
                 elif model.__name__ == "Project":
                     found = found.filter(pk=project.pk)
-                elif "dataset" in names:
-                    found = found.filter(dataset__project=project)
-                else:
-                    found = found.filter(metric__project=project)
+                elif path := path_to_project(model):
+                    found = found.filter(**{path: project})
             rows[model.__name__] = [
                 {name: value for name, value in row.items() if name != "last_used_at"} for row in found.values()
             ]

@@ -6,10 +6,12 @@ import json
 import pytest
 from django.db import transaction
 
+from embeddings_ab.models import Corpus, QuerySet, UploadedRun
 from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import Datapoint, Dataset, Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.models import ApiKey, AuditEntry
+from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.factories import make_client, make_token
 from tests.project.routes import address, all_routes, bodies, is_write, nowhere
 
@@ -52,9 +54,14 @@ def ids(project, caller):
     Run.objects.create(project=project, run_key=found["run_id"])
     metric = Metric.objects.create(project=project, name="m", type="PYTHON", criteria="c")
     MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
+    corpus = make_corpus(caller)
+    query_set = make_query_set(caller, corpus)
     token = make_token(project)
     return {
         **found,
+        "corpus_id": corpus.public_id,
+        "query_set_id": query_set.public_id,
+        "uploaded_run_id": make_run(caller, query_set).public_id,
         "token": token,
         "dataset_id": dataset.public_id,
         "datapoint_id": datapoint_id,
@@ -65,7 +72,8 @@ def ids(project, caller):
 
 
 def row_counts():
-    return [model.objects.count() for model in (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric)]
+    kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
+    return [model.objects.count() for model in kinds]
 
 
 def send(client, route, ids, content, before):
