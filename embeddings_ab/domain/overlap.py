@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 PERSISTENCE = 0.9
 
 
-def rank_biased_overlap(a: Sequence[Hashable], b: Sequence[Hashable], p: float = PERSISTENCE) -> float | None:
+def rank_biased_overlap(a: Sequence[Hashable], b: Sequence[Hashable], p: float = PERSISTENCE) -> float:
     """Extrapolated RBO of two rankings of distinct units, from 0 (disjoint) to 1 (equal), over their common depth k.
 
     (X_k / k) p^k + (1 - p)/p sum over d = 1..k of (X_d / d) p^d, X_d the overlap at depth d: Webber, Moffat and

@@ -18,6 +18,11 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def given(self) -> set[str]:
+        """Fields that say something else than their default: a stored specification has every default written out."""
+        fields = type(self).model_fields
+        return {name for name in self.model_fields_set if getattr(self, name) != fields[name].get_default()}
+
 
 class Chunking(Shape):
     """How documents are cut. `none` keeps each document whole."""
@@ -28,7 +33,7 @@ class Chunking(Shape):
 
     @model_validator(mode="after")
     def _fits(self) -> "Chunking":
-        if self.method == "none" and (self.overlap or "size" in self.model_fields_set):
+        if self.method == "none" and self.given() - {"method"}:
             raise ValueError("method 'none' takes neither size nor overlap; leave them out or choose another method")
         if self.method != "none" and self.overlap >= self.size:
             raise ValueError(f"overlap {self.overlap} must be smaller than size {self.size}")
@@ -46,7 +51,7 @@ class Lexical(Shape):
 
     @model_validator(mode="after")
     def _fits(self) -> "Lexical":
-        if self.engine != "bm25s" and (extra := self.model_fields_set - {"engine"}):
+        if self.engine != "bm25s" and (extra := self.given() - {"engine"}):
             raise ValueError(f"{', '.join(sorted(extra))}: only engine 'bm25s' has these settings")
         return self
 
@@ -66,7 +71,7 @@ class Fusion(Shape):
     @model_validator(mode="after")
     def _fits(self) -> "Fusion":
         of_rrf, of_convex = {"k", "vector_weight", "lexical_weight"}, {"alpha"}
-        if wrong := self.model_fields_set & (of_convex if self.method == "rrf" else of_rrf):
+        if wrong := self.given() & (of_convex if self.method == "rrf" else of_rrf):
             raise ValueError(f"{', '.join(sorted(wrong))}: method {self.method!r} has no such setting")
         if self.method == "rrf" and self.vector_weight == self.lexical_weight == 0:
             raise ValueError("vector_weight and lexical_weight cannot both be 0")
@@ -83,7 +88,7 @@ class Index(Shape):
 
     @model_validator(mode="after")
     def _fits(self) -> "Index":
-        if not self.kind.endswith("hnsw") and (extra := self.model_fields_set - {"kind"}):
+        if not self.kind.endswith("hnsw") and (extra := self.given() - {"kind"}):
             raise ValueError(f"{', '.join(sorted(extra))}: index {self.kind!r} has no such setting")
         return self
 
@@ -177,7 +182,7 @@ class ArmSpec(Shape):
 
     @model_validator(mode="after")
     def _fits(self) -> "ArmSpec":
-        given = {name for name in self.model_fields_set if getattr(self, name) not in (None, "", {})}
+        given = self.given()
         embeds = self.retrieval in ("vector", "hybrid")
         if embeds and self.provider is None:
             raise ValueError(f"retrieval {self.retrieval!r} needs provider")

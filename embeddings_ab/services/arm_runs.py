@@ -69,7 +69,9 @@ def _run(arm: Arm, began: float) -> None:
         error_code=first.error_code if first else "",
         error_message=f"{failed} of {len(queries)} queries failed, the first: {first.error_message}" if first else "",
     )
-    telemetry.count_arm(searcher.spec.retrieval, status.value, seconds=time.monotonic() - began)
+    telemetry.count_arm(
+        searcher.spec.retrieval, "incomplete" if failed else "completed", seconds=time.monotonic() - began
+    )
     log.info("arm_ended", arm=arm.name, test=arm.test.public_id, status=status.value, failed=failed)
 
 
@@ -148,11 +150,11 @@ class Scorer:
             if grade >= self.test.relevant_from and unit < len(self.ids)
         }
         lists = {stage: candidates.units[at].tolist() for stage, candidates in found.stages.items()}
-        sides = {stage: lists[stage] for stage in ("vector", "lexical") if stage in lists} or {"search": ranking}
+        sides: dict[str, list[int]] = {side: lists[side] for side in ("vector", "lexical") if side in lists}
         explained = explain(
             relevant,
             chunked=self._chunked(),
-            sides=sides,
+            sides=sides or {"search": ranking},
             fused=lists.get("fused"),
             reranked=lists.get("reranked"),
             k=self.top,

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from embeddings_ab import dispatch
@@ -38,24 +38,24 @@ def _expired() -> Q:
     return Q(test__expires_at__lt=Now(), test__status__in=sorted(TEST_ENDED))
 
 
-def _free(idle: dt.timedelta) -> Q:
+def _free(idle: dt.timedelta) -> QuerySet[Collection]:
     held = CollectionUse.objects.filter(collection=OuterRef("pk"))
-    settled = Q(status__in=sorted(COLLECTION_PREDECESSORS[CollectionStatus.DELETING]))
-    return settled & ~Exists(held) & Q(last_used_at__lt=from_now(-idle))
+    settled = Collection.objects.filter(status__in=sorted(COLLECTION_PREDECESSORS[CollectionStatus.DELETING]))
+    return settled.filter(~Exists(held), last_used_at__lte=from_now(-idle))
 
 
-def _unused_spaces() -> Q:
+def _unused_spaces() -> QuerySet[EmbeddingSpace]:
     live = Collection.objects.filter(space=OuterRef("pk"), status__in=sorted(COLLECTION_LIVE))
-    return Q(last_used_at__lt=from_now(-UNUSED_VECTORS)) & ~Exists(live)
+    return EmbeddingSpace.objects.filter(~Exists(live), last_used_at__lt=from_now(-UNUSED_VECTORS))
 
 
 def sweep(*, dry_run: bool = False) -> dict[str, Any]:
     """One small batch of everything that is due; what was or would be done, by public id."""
     expired = CollectionUse.objects.filter(_expired()).select_related("test").order_by("pk")[:BATCH]
     uses = list(expired)
-    free = list(Collection.objects.filter(_free(IDLE)).order_by("pk")[:BATCH])
-    spaces = list(EmbeddingSpace.objects.filter(_unused_spaces()).order_by("pk")[:1])
-    found = {
+    free = list(_free(IDLE).order_by("pk")[:BATCH])
+    spaces = list(_unused_spaces().order_by("pk")[:1])
+    found: dict[str, Any] = {
         "released": sorted({use.test.public_id for use in uses}),
         "deleted": [collection.public_id for collection in free],
         "vectors": {f"{space}": Embedding.objects.filter(space=space).count() for space in spaces},
@@ -79,7 +79,7 @@ def sweep(*, dry_run: bool = False) -> dict[str, Any]:
 def _mark(pk: int, idle: dt.timedelta) -> bool:
     """ready | failed → deleting, in one statement that also sees that nobody holds it."""
     with transaction.atomic():
-        marked = Collection.objects.filter(pk=pk).filter(_free(idle)).update(status=CollectionStatus.DELETING)
+        marked = _free(idle).filter(pk=pk).update(status=CollectionStatus.DELETING)
         if marked:
             give_back_reservations(pk)
             collection = Collection.objects.get(pk=pk)
@@ -119,7 +119,7 @@ def _drop_vectors(space: EmbeddingSpace) -> None:
         )
         if not pks:
             # Its collections are gone; their rows stay as a record and forget the space.
-            EmbeddingSpace.objects.filter(pk=space.pk).filter(_unused_spaces()).delete()
+            _unused_spaces().filter(pk=space.pk).delete()
 
 
 def delete_collection(*, caller: Caller, collection_id: str) -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
-
-from governance.outbound.client import GuardedClient
 
 from embeddings_ab.adapters import external_search
 from embeddings_ab.domain.provider_errors import ProviderFailed
 from embeddings_ab.domain.spec import External
 from embeddings_ab.models import Arm
 from embeddings_ab.services import calling
+from governance.outbound.client import GuardedClient
 from governance.services import providers, secrets
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ExternalSearch:
         known = self.ordinals.keys()
         for at, text in enumerate(texts):
             try:
-                hits = calling.with_retries(lambda text=text: self.endpoint.search(text, depth, known=known).documents)
+                hits = calling.with_retries(partial(self.endpoint.search, text, depth, known=known)).documents
             except ProviderFailed as error:
                 failures[at] = error
                 hits = ()

@@ -97,7 +97,7 @@ class _Planner:
             planned.update(missing)
             batches = cut_batches(
                 missing,
-                tokens=lambda key, wanted=wanted: wanted[key],
+                tokens=wanted.__getitem__,
                 alone=lambda _: False,
                 most_texts=settings.batch_texts,
                 most_tokens=settings.batch_tokens,

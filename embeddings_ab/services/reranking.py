@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
-
-from governance.outbound.client import GuardedClient
 
 from embeddings_ab import telemetry
 from embeddings_ab.adapters.rerankers import Reranker, open_reranker
@@ -15,6 +14,7 @@ from embeddings_ab.domain.provider_errors import ProviderFailed
 from embeddings_ab.domain.spec import ArmSpec
 from embeddings_ab.models import Arm, Document
 from embeddings_ab.services import calling
+from governance.outbound.client import GuardedClient
 from governance.services import providers, secrets
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class ArmReranker:
             if units and at not in failures:
                 try:
                     with telemetry.timed_call(f"rerank_{self.kind}"):
-                        given = calling.with_retries(
-                            lambda query=query, units=units: self.reranker.rerank(query, [texts[u] for u in units])
-                        )
+                        given = calling.with_retries(partial(self.reranker.rerank, query, [texts[u] for u in units]))
                 except ProviderFailed as error:
                     failures[at] = error
             # A failed list keeps its order here and is stored as failed, so nobody scores it.

@@ -66,9 +66,9 @@ class Depths:
 class Searcher:
     """Searches blocks of queries, by ordinal. Made once per job; not shared between threads."""
 
-    def __init__(self, arm: Arm, test: TestSpec, stack: ExitStack) -> None:
+    def __init__(self, arm: Arm, spec: ArmSpec, test: TestSpec, stack: ExitStack) -> None:
         self.arm = arm
-        self.spec = ArmSpec.model_validate(arm.spec)
+        self.spec = spec
         self.depths = Depths.of(test, self.spec)
         self.vectors: VectorIndex | None = None
         self.query_vectors: Any = None
@@ -178,7 +178,10 @@ def _none() -> "Candidates":
 
 
 @contextmanager
-def opened(arm: Arm, test: TestSpec) -> Iterator[Searcher]:
-    """The arm ready to search; its files are made first where this machine misses them."""
+def opened(arm: Arm, test: TestSpec, spec: ArmSpec | None = None) -> Iterator[Searcher]:
+    """The arm ready to search, or a variant of it over the same collections.
+
+    Files are made first where this machine misses them.
+    """
     with ExitStack() as stack:
-        yield Searcher(arm, test, stack)
+        yield Searcher(arm, spec or ArmSpec.model_validate(arm.spec), test, stack)
