@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             "quota",
             "resource",
-            models.CharField(max_length=24, choices=[(name, name.replace("_", " ").capitalize()) for name in RESOURCES]),
+            models.CharField(max_length=24, choices=[(name, name.replace("_", " ").title()) for name in RESOURCES]),
         ),
         migrations.AddConstraint(
             "quota",

@@ -16,6 +16,7 @@ TEMPLATES_DIR = next(p for p in (PACKAGE_DIR.parent / "templates", PACKAGE_DIR /
 
 DEBUG = False
 SECRET_KEY = ENV.secret_key.get_secret_value()
+OLD_SECRET_KEYS = [key for key in ENV.old_secret_keys.get_secret_value().split(",") if key]
 KEY_PEPPER = ENV.key_pepper.get_secret_value()
 ROOT_URLCONF = "hhweb.urls"
 WSGI_APPLICATION = "hhweb.wsgi.application"
@@ -173,6 +174,7 @@ MAX_INFLATED_BYTES = ENV.max_inflated_bytes
 DATA_DIR = ENV.data_dir
 EVENTS_PER_MONTH = ENV.events_per_month
 INGESTION_BLOCK = ENV.ingestion_block
+OUTBOUND_ALLOWED_HOSTS = [host.strip().lower() for host in ENV.outbound_allowed_hosts.split(",") if host.strip()]
 TELEMETRY_DIR = ENV.telemetry_dir
 TELEMETRY_TOKEN = ENV.telemetry_token.get_secret_value()
 

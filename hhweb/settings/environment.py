@@ -17,6 +17,9 @@ class Environment(BaseSettings):
 
     data_dir: Path = Field(default=Path("data"), description="folder of everything the embedded default stores")
     secret_key: SecretStr = Field(default=SecretStr(""), description="signing key; required in production")
+    old_secret_keys: SecretStr = Field(
+        default=SecretStr(""), description="comma separated earlier signing keys, by which stored secrets still open"
+    )
     key_pepper: SecretStr = Field(default=SecretStr(""), description="pepper of API key hashes; required in production")
     database_url: str = Field(default="", description="postgresql://… or sqlite:///…; empty means SQLite in data_dir")
     redis_url: str = Field(default="", description="redis://… or unix://…; the broker, cache and limits")
@@ -43,6 +46,9 @@ class Environment(BaseSettings):
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="largest request body as sent")
     max_inflated_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="largest body after inflation")
     events_per_month: int = Field(default=50_000_000, ge=0, description="default quota of a new project")
+    outbound_allowed_hosts: str = Field(
+        default="", description="comma separated host or host:port of the own network that providers may be called on"
+    )
     ingestion_block: int = Field(default=10_000, ge=1, description="events reserved from the quota at once")
 
 

@@ -1,0 +1,51 @@
+"""The one retry policy of outbound calls: what can heal, how long to wait, and what the other side asked for.
+
+Exponential backoff with full jitter after M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+import datetime as dt
+import random
+from email.utils import parsedate_to_datetime
+
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 60.0
+# An endpoint may ask for more than our own ceiling, but not to be forgotten.
+LONGEST_RETRY_AFTER_SECONDS = 600.0
+
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+
+
+def delay_before(attempt: int, *, retry_after: float | None = None, seed: int | str) -> float:
+    """Seconds to wait before trying again after `attempt` tries (1 is the first).
+
+    Uniform between nothing and min(60, 0.5 · 2^(attempt − 1)), drawn from `seed` and `attempt`, so that it can be
+    repeated; `retry_after` is a lower bound on top of which the jitter is added, capped at ten minutes.
+    """
+    ceiling = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(max(attempt, 1) - 1, 30))
+    jitter = random.Random(f"{seed}:{attempt}").uniform(0.0, ceiling)  # noqa: S311 - jitter
+    if retry_after is None:
+        return jitter
+    asked = min(max(retry_after, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+    # Everybody was told the same moment: a part of the jitter keeps them from coming back as one.
+    return asked + min(jitter, 1.0 + asked * 0.1)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again can heal it; what does not say so cannot."""
+    return bool(getattr(error, "is_transient", False))
+
+
+def retry_after_seconds(value: str | None, *, now: dt.datetime) -> float | None:
+    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: seconds or HTTP-date); None for nonsense."""
+    text = (value or "").strip()
+    if not text or len(text) > 64:
+        return None
+    try:
+        if text.isascii() and text.replace(".", "", 1).isdigit():
+            return float(text)
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return max(0.0, (moment - now).total_seconds())
