@@ -6,6 +6,7 @@ import click
 
 # Command -> module of this package that defines `<command>_command`.
 COMMANDS = {
+    "import": "uploads",
     "init": "specs",
     "plan": "running",
     "run": "running",

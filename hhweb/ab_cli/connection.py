@@ -26,10 +26,11 @@ class Refused(click.ClickException):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, status: int, code: str = "") -> None:
+    def __init__(self, message: str, *, status: int, code: str = "", field: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.field = field
 
 
 class Unreachable(click.ClickException):
@@ -76,7 +77,7 @@ class Api:
             try:
                 return self._decoded(self._send("POST", path, content=gzip.compress(raw, 6, mtime=0), headers=packed))
             except Refused as error:
-                if error.status != 415:  # a proxy or server that takes no packed bodies
+                if error.status != 415 and error.field != "Content-Encoding":  # a proxy that takes no packed bodies
                     raise
         return self._decoded(self._send("POST", path, content=raw, headers=headers))
 
@@ -135,7 +136,8 @@ def refusal(answer: httpx.Response) -> Refused:
             message += f" ({name}: {told})"
     if answer.status_code >= 500 and details.get("request_id"):
         message += f" (request {details['request_id']})"
-    return Refused(message, status=answer.status_code, code=str(error.get("code", "")))
+    field = details.get("field")
+    return Refused(message, status=answer.status_code, code=str(error.get("code", "")), field=str(field or ""))
 
 
 def segment(name: str) -> str:

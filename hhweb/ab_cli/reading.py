@@ -64,9 +64,9 @@ def results_command(api: Api, test_id: str, arm: str | None, limit: int, page: i
     for row in rows:
         found = ", ".join((row.get("ranked_ids") or [])[:SHOWN_DOCUMENTS])
         if row.get("is_failed"):
-            found = f"failed: {row.get('error_message') or row.get('error_code') or 'no reason'}"
+            found = f"failed: {(row.get('error') or {}).get('message', 'no reason')}"
         figures = [score((row.get("metrics") or {}).get(name), DECIMALS) for name in names]
-        table.add_row(*map(escape, [name_of(row, "query"), name_of(row, "arm"), *figures, found or UNDEFINED]))
+        table.add_row(*map(escape, [row["query_id"], row["arm"], *figures, found or UNDEFINED]))
     console().print(table)
     _say_what_is_left(answer)
 
@@ -98,14 +98,16 @@ def compare_command(api: Api, test_id: str, metric: str | None, as_json: bool) -
 
 @click.command("export")
 @TEST_ID
-@click.option("--format", "form", default="csv", show_default=True, type=click.Choice(["csv", "json", "trec", "html"]))
+@click.option(
+    "--format", "form", default="csv", show_default=True, type=click.Choice(["csv", "json", "trec", "qrels", "html"])
+)
 @click.option("--arm", help="Only this arm (trec: needed when the test has several).")
 @click.option(
     "-o", "--output", default="-", type=click.Path(dir_okay=False, path_type=Path), help="File; - is standard output."
 )
 @with_api
 def export_command(api: Api, test_id: str, form: str, arm: str | None, output: Path) -> None:
-    """Download the results (csv, json, trec) or the report (html)."""
+    """Download the results (csv, json, trec), the judgments (qrels) or the report (html)."""
     if form == "html":
         if arm is not None:
             raise click.UsageError("Option --arm: the report shows all arms.")
@@ -131,14 +133,6 @@ def export_command(api: Api, test_id: str, form: str, arm: str | None, output: P
             with contextlib.suppress(OSError):
                 partial.unlink()
     click.echo(f"Wrote {output}", err=True)
-
-
-def name_of(row: dict[str, Any], key: str) -> str:
-    """An arm or query of a result row: given as text, or as an object with a name or id."""
-    value = row.get(key)
-    if isinstance(value, dict):
-        value = value.get("name") or value.get("id")
-    return str(value if value is not None else row.get(f"{key}_id") or UNDEFINED)
 
 
 def _say_what_is_left(page: dict[str, Any]) -> None:

@@ -72,18 +72,6 @@ def arm_line(arm: dict[str, Any]) -> str:
     return text
 
 
-def arm_fraction(arm: dict[str, Any]) -> float:
-    """0 to 1: chunks are four fifths of an arm's work, queries the rest."""
-    if arm.get("status") in ("completed", "incomplete", "failed", "cancelled"):
-        return 1.0
-    chunks, queries = arm.get("chunks") or 0, arm.get("queries") or 0
-    built = (arm.get("chunks_done") or 0) / chunks if chunks else 0.0
-    if arm.get("status") in ("ready", "running"):
-        built = 1.0
-    asked = (arm.get("queries_done") or 0) / queries if queries else 0.0
-    return 0.8 * min(1.0, built) + 0.2 * min(1.0, asked)
-
-
 class _Lines:
     """For logs: the status when it changes, an arm when its status changes, and every quarter of the whole."""
 
@@ -126,7 +114,7 @@ class _Bars:
     def show(self, progress: dict[str, Any]) -> None:
         self._update("all", progress.get("fraction") or 0.0, f"{progress['status']}{_remaining(progress)}")
         for name, arm in (progress.get("arms") or {}).items():
-            self._update(f"  {name}", arm_fraction(arm), arm_line(arm))
+            self._update(f"  {name}", arm.get("fraction") or 0.0, arm_line(arm))
 
     def _update(self, name: str, fraction: float, said: str) -> None:
         if name not in self._tasks:
