@@ -1,23 +1,10 @@
-"""Which queries the latency step times, in what order, and what it reports. Plain Python."""
+"""In what order the latency step times queries, and what it reports. Plain Python."""
 
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-SAMPLE_LIMIT = 200
 PERCENTILES = (50, 95, 99)
-
-
-@dataclass(frozen=True)
-class LatencySummary:
-    """Percentiles and mean in the unit of what was measured, and the number of measurements."""
-
-    p50: float
-    p95: float
-    p99: float
-    mean: float
-    n: int
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -31,28 +18,25 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return sorted(values)[-(-percent * len(values) // 100) - 1]
 
 
-def summarise(values: Iterable[float | None]) -> LatencySummary | None:
-    """Summary of what was measured; None leaves a measurement out, and no measurement at all gives None."""
+def percentiles(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    """p50, p95, p99 and mean, in the unit of `values`, and n, their number; all but n None without a value.
+
+    None among the values is a measurement that does not count.
+    """
     measured = [value for value in values if value is not None]
-    if not measured:
-        return None
-    p50, p95, p99 = (percentile(measured, percent) for percent in PERCENTILES)
-    return LatencySummary(p50, p95, p99, math.fsum(measured) / len(measured), len(measured))
+    figures: dict[str, float | int | None] = {
+        f"p{percent}": percentile(measured, percent) if measured else None for percent in PERCENTILES
+    }
+    return figures | {"mean": math.fsum(measured) / len(measured) if measured else None, "n": len(measured)}
 
 
-def sample_queries(queries: Iterable[str], *, seed: int, limit: int = SAMPLE_LIMIT) -> list[str]:
-    """At most `limit` queries (never more than SAMPLE_LIMIT), drawn by the seed whatever order they come in."""
-    known = sorted(set(queries))
-    return sorted(random.Random(seed).sample(known, min(limit, SAMPLE_LIMIT, len(known))))  # noqa: S311 - no secret
-
-
-def interleaved(arms: Sequence[str], queries: Sequence[str], *, seed: int) -> list[tuple[str, str]]:
-    """Every (arm, query) pair once: queries in random order, and for each of them the arms in random order.
+def interleaved(arms: int, queries: int, *, seed: int) -> list[tuple[int, int]]:
+    """Every (arm, query) pair of numbers once: queries in random order, for each of them the arms in random order.
 
     So a machine that grows slower meanwhile slows every arm alike. The order follows from the seed alone.
     """
     draw = random.Random(seed)  # noqa: S311 - no secret
-    order: list[tuple[str, str]] = []
-    for query in draw.sample(sorted(queries), len(queries)):
-        order.extend((arm, query) for arm in draw.sample(sorted(arms), len(arms)))
+    order: list[tuple[int, int]] = []
+    for query in draw.sample(range(queries), queries):
+        order.extend((arm, query) for arm in draw.sample(range(arms), arms))
     return order

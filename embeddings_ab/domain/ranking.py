@@ -3,8 +3,9 @@
 Canonical: score descending, then document ordinal ascending; every document once, with the score of its best chunk.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 Ordinals = npt.NDArray[np.int32]
 Scores = npt.NDArray[np.float64]
 FloatMatrix = npt.NDArray[np.float32]
+Query = TypeVar("Query")
 
 _GROUPS = 32  # a row is cut into this many stripes to find a bound for its best scores cheaply
 
@@ -162,24 +164,32 @@ def reranked(found: Candidates, new_scores: Sequence[npt.ArrayLike], depth: int)
     return result
 
 
-def search_until_distinct(
-    hits: Callable[[int], tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]],
+def search_each(
+    queries: Iterable[Query],
+    hits: Callable[[Query, int], tuple[npt.NDArray[np.int64], Scores]],
     chunk_document: Ordinals,
     depth: int,
-    available: int,
-) -> tuple[Ordinals, Scores, Ordinals]:
-    """Ask a source of chunks deeper and deeper until `depth` distinct documents are found or its list ends.
+) -> Candidates:
+    """Ask a source of chunks for every query, deeper until `depth` distinct documents are found or its list ends.
 
-    hits(n) returns the source's best n chunks and their scores; available: how many chunks it has at most.
+    hits(query, n) returns the source's best n chunks, or all it has if they are fewer, and their scores.
     """
-    wanted = min(depth, available)
-    while True:
-        chunks, values = hits(wanted)
-        units, scores, best = canonical(chunk_document[chunks], values, chunks)
+    found = Candidates(chunks=[])
+    assert found.chunks is not None
+    available = len(chunk_document)
+    for query in queries:
+        wanted = min(depth, available)
+        while True:
+            chunks, values = hits(query, wanted)
+            units, scores, best = canonical(chunk_document[chunks], values, chunks)
+            if len(units) >= depth or wanted >= available or len(chunks) < wanted:
+                break
+            wanted = min(available, wanted * 2)
         assert best is not None
-        if len(units) >= depth or wanted >= available:
-            return units[:depth], scores[:depth], best[:depth]
-        wanted = min(available, wanted * 2)
+        found.units.append(units[:depth])
+        found.scores.append(scores[:depth])
+        found.chunks.append(best[:depth])
+    return found
 
 
 def _lower_bounds(best: FloatMatrix, depth: int) -> npt.NDArray[np.float32]:
