@@ -2,9 +2,19 @@
 
 from django.urls import URLPattern, path
 
-from embeddings_ab.api import corpora, query_sets, uploaded_runs
+from embeddings_ab.api import collections, corpora, exports, query_sets, results, uploaded_runs
 
 urlpatterns: list[URLPattern] = [
+    path("ab/tests/<str:test_id>/results", results.TestResults.as_view()),
+    # A query's id is its owner's: it may hold slashes.
+    path("ab/tests/<str:test_id>/queries/<path:query_id>", results.TestQuery.as_view()),
+    path("ab/tests/<str:test_id>/movers", results.TestMovers.as_view()),
+    path("ab/tests/<str:test_id>/aggregates", results.TestAggregates.as_view()),
+    path("ab/tests/<str:test_id>/significance", results.TestSignificance.as_view()),
+    path("ab/tests/<str:test_id>/export", exports.TestExport.as_view()),
+    path("ab/tests/<str:test_id>/report.html", exports.TestReport.as_view()),
+    path("ab/collections", collections.CollectionList.as_view()),
+    path("ab/collections/<str:collection_id>", collections.CollectionDetail.as_view()),
     path("ab/corpora", corpora.CorpusList.as_view()),
     path("ab/corpora/<str:corpus_id>", corpora.CorpusDetail.as_view()),
     path("ab/corpora/<str:corpus_id>/documents", corpora.CorpusDocuments.as_view()),
