@@ -76,6 +76,7 @@ def test_equal_differences_prove_equivalence_only_in_number() -> None:
     assert not power.equivalence_test([0.02] * 30, margin=0.01).is_equivalent
     few_clusters = power.equivalence_test([0.0] * 30, margin=0.01, clusters=[k % 5 for k in range(30)])
     assert not few_clusters.is_equivalent
+    assert not power.equivalence_test([], margin=0.1).is_equivalent
     assert power.equivalence_test([0.0, 0.5], margin=0.1, clusters=["a", "a"]).p is None
 
 
