@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
+from embeddings_ab.admin.urls import PAGES as AB_PAGES
 from experiments.admin.records import RECORDS as EXPERIMENT_RECORDS
 from experiments.admin.search import matches
 from experiments.admin.urls import PAGES as EXPERIMENT_PAGES
@@ -32,6 +33,12 @@ WORK = (
     ("Datasets", "dataset", "console_datasets", Action.DATASETS_READ, ("/console/datasets/", "/console/datapoints/")),
     ("Events", "account_tree", "console_events", Action.EVENTS_READ, ("/console/events/", "/console/traces/")),
 )
+AB = (
+    ("A/B tests", "compare_arrows", "console_ab_tests", Action.AB_READ, ("/console/ab/",)),
+    ("Collections", "database", "console_ab_collections", Action.AB_READ, ("/console/ab/collections/",)),
+    ("Corpora", "library_books", "console_ab_corpora", Action.AB_READ, ("/console/ab/corpora/",)),
+    ("Query sets", "manage_search", "console_ab_query_sets", Action.AB_READ, ("/console/ab/query-sets/",)),
+)
 GOVERN = (
     ("Project", "tune", "console_project", Action.PROJECT_READ, ("/console/project/",)),
     ("Audit trail", "verified_user", "console_audit", Action.AUDIT_READ, ("/console/audit/",)),
@@ -48,7 +55,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
     def extra_urls(self) -> list[URLPattern]:
         """Our own pages, each behind the site's login."""
         return [
-            path(route, self.framed(view), name=name) for route, view, name in [*EXPERIMENT_PAGES, *GOVERNANCE_PAGES]
+            path(route, self.framed(view), name=name)
+            for route, view, name in [*EXPERIMENT_PAGES, *AB_PAGES, *GOVERNANCE_PAGES]
         ]
 
     def framed(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -121,6 +129,14 @@ def console_script(request: HttpRequest) -> str:
     return static("console/console.js")
 
 
+def ab_stylesheet(request: HttpRequest) -> str:
+    return static("console/ab.css")
+
+
+def live_script(request: HttpRequest) -> str:
+    return static("console/live.js")
+
+
 def environment_label(request: HttpRequest) -> None:
     """No label yet: nothing tells a production installation from another."""
 
@@ -136,6 +152,14 @@ def _may(request: HttpRequest, action: Action) -> bool:
     return bool(caller.may(action))
 
 
+def _lit(here: str, at: tuple[str, ...]) -> bool:
+    """Whether an entry is the one of this page: of nested addresses only the longest is."""
+    longest = max(
+        (known for *_, places in (*WORK, *AB, *GOVERN) for known in places if here.startswith(known)), key=len
+    )
+    return longest in at
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sidebar: pages the caller may read in the chosen project, and an operator's records."""
 
@@ -147,12 +171,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": title,
             "items": [
-                item(words, icon, name, here in at if name == "index" else here.startswith(at))
+                item(words, icon, name, here in at if name == "index" else _lit(here, at))
                 for words, icon, name, action, at in entries
                 if _may(request, action)
             ],
         }
-        for title, entries in (("Evaluate", WORK), ("Govern", GOVERN))
+        for title, entries in (("Evaluate", WORK), ("Retrieval", AB), ("Govern", GOVERN))
     ]
     if request.user.is_active and getattr(request.user, "is_superuser", False):
         records = [
