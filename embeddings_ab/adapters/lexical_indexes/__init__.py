@@ -20,24 +20,35 @@ class LexicalIndex(Protocol):
         """Let go of files and connections."""
 
 
-def build_index(settings: Lexical, *, folder: Path, table: str, texts: Sequence[str], documents: "Ordinals") -> None:
+def build_index(
+    settings: Lexical,
+    *,
+    folder: Path,
+    table: str,
+    texts: Sequence[str],
+    documents: "Ordinals",
+    document_count: int | None = None,
+) -> None:
     """Index chunks: into files below `folder`, or for postgres_fts into a table named after `table`.
 
-    texts: all chunks; documents: int32, their documents' ordinals, not descending. What is there already and complete
-    is kept. Raises InvalidInput for an engine or setting that this installation does not have.
+    texts: all chunks; documents: int32, their documents' ordinals, not descending. document_count: of the corpus, by
+    default one more than the last ordinal; documents without a chunk are found by nothing, but BM25 counts them (two
+    empty ones among Cranfield's 1,400 are worth 0.2 points of MRR). A table that is there already is kept.
+    Raises InvalidInput for an engine or setting that this installation does not have.
     """
     if len(texts) != len(documents):
         raise ValueError(f"{len(texts)} texts, but {len(documents)} documents")
+    there = len(set(documents.tolist()))
+    count = (int(documents[-1]) + 1 if there else 0) if document_count is None else document_count
+    rows = [*texts, *[""] * (count - there)]
     if settings.engine == "bm25s":
         from embeddings_ab.adapters.lexical_indexes import bm25
 
-        bm25.build(
-            folder, texts, k1=settings.k1, b=settings.b, stop_words=settings.stop_words, stemmer=settings.stemmer
-        )
+        bm25.build(folder, rows, k1=settings.k1, b=settings.b, stop_words=settings.stop_words, stemmer=settings.stemmer)
     elif settings.engine == "sqlite_fts5":
         from embeddings_ab.adapters.lexical_indexes import sqlite_fts5
 
-        sqlite_fts5.build(folder, texts)
+        sqlite_fts5.build(folder, rows)
     else:
         from embeddings_ab.adapters.lexical_indexes import postgres_fts
 

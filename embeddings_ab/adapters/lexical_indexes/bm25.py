@@ -55,7 +55,7 @@ def build(folder: Path, texts: Sequence[str], *, k1: float, b: float, stop_words
         "b": b,
         "stop_words": stop_words,
         "stemmer": stemmer,
-        "chunks": len(texts),
+        "rows": len(texts),
         "terms": list(vocabulary),
     }
     (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
@@ -68,8 +68,8 @@ class Bm25Index:
         import bm25s
 
         settings: dict[str, Any] = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-        if settings["chunks"] != len(documents):
-            raise ValueError(f"the index holds {settings['chunks']} chunks, not {len(documents)}")
+        if settings["rows"] < len(documents):
+            raise ValueError(f"the index holds {settings['rows']} rows, not {len(documents)}")
         self._documents = documents
         self._words = _Words(settings["stop_words"], settings["stemmer"])
         self._terms: dict[str, int] = {term: at for at, term in enumerate(settings["terms"])}
@@ -80,7 +80,7 @@ class Bm25Index:
             )
             self._index.scores = {
                 name: np.load(folder / f"bm25-{name}.npy", mmap_mode="r") for name in ("data", "indices", "indptr")
-            } | {"num_docs": len(documents)}
+            } | {"num_docs": settings["rows"]}
             self._index.nonoccurrence_array = None
 
     def search(self, texts: list[str], depth: int) -> Candidates:
@@ -99,7 +99,7 @@ class Bm25Index:
         known = [self._terms[term] for term in self._words.of(text) if term in self._terms]
         if not known:
             return np.zeros(len(self._documents), dtype=np.float32)
-        return self._index.get_scores_from_ids(known)
+        return self._index.get_scores_from_ids(known)[: len(self._documents)]
 
 
 def _stop_words(name: str) -> frozenset[str]:
