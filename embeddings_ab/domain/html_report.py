@@ -17,11 +17,12 @@ from embeddings_ab.domain.html_report_parts import chip, p_value, section, sprea
 from governance.domain.formats import UNDEFINED, difference, exact, score, utc
 
 LOSSES = {
-    "not_chunked": "chunked away",
+    "not_chunked": "without any chunk",
     "not_in_candidates": "not among the candidates",
+    "ranked_low": "ranked too low",
     "fused_out": "fused out",
     "reranked_down": "reranked down",
-    "found": "found, but too low",
+    "found": "found",
 }
 
 
@@ -237,17 +238,15 @@ def _unjudged(report: Row) -> str:
 
 def _losses(report: Row) -> str:
     losses: Row = report.get("losses") or {}
-    stages = [stage for stage in LOSSES if any(row.get("stages", {}).get(stage) for row in losses.values())]
-    stages += sorted({stage for row in losses.values() for stage in row.get("stages", {})} - set(LOSSES))
+    counted = {stage for row in losses.values() for stage, count in row.get("stages", {}).items() if count}
+    stages = [stage for stage in LOSSES if stage in counted] + sorted(counted - set(LOSSES))
     rows = [
         [text(arm), exact(row.get("lost_queries")), *(exact(row.get("stages", {}).get(stage, 0)) for stage in stages)]
         for arm, row in losses.items()
     ]
-    heads = ["arm", "lost queries", *(text(LOSSES.get(stage, stage.replace("_", " "))) for stage in stages)]
-    note = (
-        "Queries on which the arm did worse than the control, and the stage at which relevant documents went missing."
-    )
-    return section("Where queries were lost", note, table(heads, rows, numbers=range(1, len(heads))))
+    heads = ["arm", "queries with a loss", *(text(LOSSES.get(stage, stage.replace("_", " "))) for stage in stages)]
+    note = "Relevant documents that are not among the first ten, by the stage that lost them."
+    return section("Where relevant documents were lost", note, table(heads, rows, numbers=range(1, len(heads))))
 
 
 def _slices(report: Row) -> str:

@@ -213,7 +213,7 @@ def test_sections_stand_in_order_of_the_decision():
         "How sure: nDCG@10",
         "Measures",
         "What unjudged documents could change",
-        "Where queries were lost",
+        "Where relevant documents were lost",
         "Slices",
         "Other measures against the control",
         "All pairs",
@@ -272,7 +272,7 @@ def test_warnings_name_incomplete_arms_and_come_once():
 
 
 def test_an_unknown_stage_of_a_loss_is_shown_and_an_empty_one_is_not():
-    section = render().partition("Where queries were lost")[2].partition("</section>")[0]
+    section = render().partition("Where relevant documents were lost")[2].partition("</section>")[0]
     assert "elsewhere" in section
     assert "not among the candidates" in section
     assert "fused out" not in section
