@@ -7,9 +7,9 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 from django.db.models import Q
-from governance.outbound import addresses
 
 from embeddings_ab import dispatch, telemetry
+from embeddings_ab.adapters.vector_indexes import check_settings as check_index
 from embeddings_ab.domain.fingerprint import canonical_json_hash
 from embeddings_ab.domain.measures import parse_measure
 from embeddings_ab.domain.spec import LOCAL_PROVIDERS, ArmSpec, TestSpec
@@ -24,6 +24,7 @@ from governance.domain.caller import Caller
 from governance.domain.errors import Conflict, InvalidInput
 from governance.models import Resource
 from governance.models.clock import from_now
+from governance.outbound import addresses
 from governance.services import audit, providers, quotas, secrets
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,7 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
                     field=part,
                     value=name,
                 )
+    check_index(arm.index, dimensions=arm.dimensions, field=f"{field}.index")
     if arm.provider is not None:
         with _Naming(f"{field}.provider", arm.provider):
             providers.require_allowed(

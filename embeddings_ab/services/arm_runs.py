@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from embeddings_ab import dispatch, telemetry
-from embeddings_ab.domain.explanation import explain
+from embeddings_ab.domain.explanation import blame
 from embeddings_ab.domain.measures import Measure, depth_needed, parse_measure, parse_measures
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import ArmStatus
@@ -144,36 +144,23 @@ class Scorer:
 
     def _stages(self, query: Query, at: int, found: searching.Found, ranking: list[int]) -> dict[str, Any]:
         """By id of each relevant document: its rank in every stage, and the stage that lost it from the top."""
-        relevant = {
-            unit: grade
-            for unit, grade in self.judged[query.pk].items()
-            if grade >= self.test.relevant_from and unit < len(self.ids)
-        }
-        lists = {stage: candidates.units[at].tolist() for stage, candidates in found.stages.items()}
-        sides: dict[str, list[int]] = {side: lists[side] for side in ("vector", "lexical") if side in lists}
-        explained = explain(
-            relevant,
-            chunked=self._chunked(),
-            sides=sides or {"search": ranking},
-            fused=lists.get("fused"),
-            reranked=lists.get("reranked"),
-            k=self.top,
-        )
-        place = {unit: rank for rank, unit in enumerate(ranking, start=1)}
-        return {
-            self.ids[one.unit]: {
-                "grade": one.grade,
-                "stage": one.stage.value,
-                **one.sides,
-                "fused": one.fused,
-                "reranked": one.reranked,
-                "final": place.get(one.unit),
-            }
-            for one in explained
-        }
+        ranks = {stage: _ranks(candidates.units[at].tolist()) for stage, candidates in found.stages.items()}
+        ranks["final"] = _ranks(ranking)
+        stages: dict[str, Any] = {}
+        for unit, grade in self.judged[query.pk].items():
+            if grade < self.test.relevant_from or unit >= len(self.ids):
+                continue
+            where: dict[str, Any] = {stage: known.get(unit) for stage, known in ranks.items()}
+            where["chunked"] = unit in self._chunked()
+            stages[self.ids[unit]] = {"grade": grade, "stage": blame(where, k=self.top).value, **where}
+        return stages
 
     def _chunked(self) -> set[int]:
         """Documents that have any chunk: one without text can be found by nobody."""
         if self.chunked is None:
             self.chunked = arm_files.chunked_documents(self.arm)
         return self.chunked
+
+
+def _ranks(units: list[int]) -> dict[int, int]:
+    return {unit: rank for rank, unit in enumerate(units, start=1)}

@@ -14,6 +14,7 @@ def of_arm(test: AbTest, arm: Arm) -> dict[str, Any]:
     space = vectors.space if vectors is not None else None
     chunks = arm.documents or arm.lexical
     costs = [c.cost for c in paid if c.kind != "lexical" and c.provider_calls]
+    known = [cost for cost in costs if cost is not None]
     return {
         "documents": test.corpus.document_count,
         "empty_documents": test.corpus.empty_count,
@@ -30,7 +31,7 @@ def of_arm(test: AbTest, arm: Arm) -> dict[str, Any]:
         "provider_seconds": round(sum(c.provider_seconds for c in paid), 3),
         "build_seconds": round(sum(c.build_seconds for c in paid), 3),
         "bytes": sum(c.byte_count for c in held),
-        "cost": None if any(cost is None for cost in costs) else f"{sum(costs, Decimal(0)):f}",
+        "cost": f"{sum(known, Decimal(0)):f}" if len(known) == len(costs) else None,
         "currency": next((c.currency for c in paid if c.currency), ""),
         "reused": bool(held) and not paid,
     }

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from governance.outbound.retries import delay_before
-
 from embeddings_ab.domain.provider_errors import ProviderFailed
+from governance.outbound.retries import delay_before
 
 T = TypeVar("T")
 MOST_TRIES = 3

@@ -16,6 +16,7 @@ from embeddings_ab.adapters import artifacts
 from embeddings_ab.domain.statuses import COLLECTION_LIVE, COLLECTION_PREDECESSORS, TEST_ENDED, CollectionStatus
 from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, Embedding, EmbeddingSpace
 from embeddings_ab.selectors.collections import find_collection
+from embeddings_ab.services import arm_files
 from embeddings_ab.services.artifact_files import folder_of
 from embeddings_ab.services.collections import give_back_reservations
 from governance.domain.actions import Action
@@ -101,9 +102,7 @@ def delete_artifacts(*, collection_id: int) -> None:
         return
     artifacts.remove(folder_of(collection))
     if collection.kind != CollectionKind.QUERIES:
-        from embeddings_ab.services import database_indexes
-
-        database_indexes.drop(collection)
+        arm_files.drop_tables(collection)
     if Collection.objects.filter(pk=collection_id, status=CollectionStatus.DELETING).update(
         status=CollectionStatus.DELETED, deleted_at=Now(), byte_count=0
     ):

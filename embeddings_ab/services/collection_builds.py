@@ -22,12 +22,13 @@ from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
 from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
 from embeddings_ab.services.arm_preparation import holder
+from embeddings_ab.services.costs import cost_now
 from embeddings_ab.services.heartbeats import LEASE, Heartbeat
 from embeddings_ab.services.provider_access import Access
 from governance.models import Resource
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
-from governance.services import prices, quotas
+from governance.services import quotas
 
 if TYPE_CHECKING:
     from embeddings_ab.adapters.embedding_providers.protocol import EmbeddedBatch
@@ -277,13 +278,7 @@ def _store(work: Collection, space: EmbeddingSpace, answered: Answered) -> None:
     provider = space.provider
     estimated = sum(text.tokens for text in texts)
     alone = answered.seconds * 1000 if texts[0].alone else None
-    price = prices.cost_of(
-        project_id=work.project_id,
-        provider=provider,
-        model=space.model,
-        tokens=batch.tokens,
-        at=dt.datetime.now(dt.UTC),
-    )
+    price = cost_now(project_id=work.project_id, provider=provider, model=space.model, tokens=batch.tokens)
     with transaction.atomic():
         row = Collection.objects.select_for_update().get(pk=work.pk)
         size = len(texts) * space.dimensions * 4

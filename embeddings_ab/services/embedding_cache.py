@@ -66,7 +66,8 @@ def load(space: EmbeddingSpace, hashes: Sequence[str]) -> "npt.NDArray[np.float3
 def _rows(space: EmbeddingSpace, hashes: list[str]) -> Iterator[tuple[str, bytes]]:
     for start in range(0, len(hashes), _ROWS):
         rows = Embedding.objects.filter(space=space, text_hash__in=hashes[start : start + _ROWS])
-        yield from rows.values_list("text_hash", "vector").iterator()
+        for key, vector in rows.values_list("text_hash", "vector").iterator():
+            yield key, bytes(vector)
 
 
 def measured_latencies(space: EmbeddingSpace, hashes: Sequence[str]) -> dict[str, tuple[float, str]]:

@@ -5,11 +5,10 @@ The embedding's share is that of each query's first, uncached call, kept with it
 
 import datetime as dt
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import Any
 
 from embeddings_ab.domain.batches import latency_sample
-from embeddings_ab.domain.latency import LatencySummary, interleaved, summarise
+from embeddings_ab.domain.latency import interleaved, percentiles
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.services import embedding_cache, searching
@@ -36,11 +35,9 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
         for searcher in searchers.values():
             for query in sample[:_WARM_UP]:
                 searcher.search([query])
-        by_name = {arm.name: arm for arm in open_arms}
-        by_id = {query.external_id: query for query in sample}
-        for arm_name, query_id in interleaved(list(by_name), list(by_id), seed=spec.seed):
+        for arm_at, query_at in interleaved(len(open_arms), len(sample), seed=spec.seed):
             beat.check()
-            arm, query = by_name[arm_name], by_id[query_id]
+            arm, query = open_arms[arm_at], sample[query_at]
             found = searchers[arm.name].search([query])
             if found.failures:
                 continue
@@ -72,7 +69,7 @@ def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_
             "sample": len(steps["total"]),
             "measured_at": now,
             **({"embed_measured_at": max(dates)} if dates else {}),
-            **{step: _rounded(summary) for step, values in steps.items() if (summary := summarise(values))},
+            **{step: _rounded(percentiles(values)) for step, values in steps.items() if values},
         }
         Arm.objects.filter(pk=arm.pk).update(latency=arm.latency)
     rows = list(
@@ -85,5 +82,5 @@ def _write(arms: list[Arm], taken: dict[str, Any], embedded: dict[str, Any], by_
     QueryResult.objects.bulk_update(rows, ["latency"], batch_size=200)
 
 
-def _rounded(summary: LatencySummary) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in asdict(summary).items()}
+def _rounded(figures: dict[str, float | int | None]) -> dict[str, float | int | None]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}

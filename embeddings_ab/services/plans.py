@@ -3,7 +3,6 @@
 Nothing is built and nobody is called. What is cached is found under the revision that the provider showed last.
 """
 
-import datetime as dt
 from typing import Any
 
 from django.db.models import Sum
@@ -15,9 +14,9 @@ from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import Collection, Corpus, EmbeddingSpace, QuerySet
 from embeddings_ab.services import ab_tests, embedding_cache, provider_access
 from embeddings_ab.services.corpus_texts import chunks_of, queries_of
+from embeddings_ab.services.costs import cost_now
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
-from governance.services import prices
 
 _CHARACTERS_PER_TOKEN = 4  # of an estimate that says it is one
 
@@ -107,12 +106,8 @@ class _Planner:
             plan["provider_calls"] += sum(1 for _ in batches)
             tokens += sum(wanted[key] for key in missing)
         plan["tokens"] = tokens
-        price = prices.cost_of(
-            project_id=self.caller.project_id,
-            provider=settings.provider,
-            model=settings.model,
-            tokens=tokens,
-            at=dt.datetime.now(dt.UTC),
+        price = cost_now(
+            project_id=self.caller.project_id, provider=settings.provider, model=settings.model, tokens=tokens
         )
         plan["cost"] = None if price is None else f"{price.amount:f}"
         plan["currency"] = "" if price is None else price.currency

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from embeddings_ab import telemetry
+from embeddings_ab.adapters.lexical_indexes import LexicalIndex
+from embeddings_ab.adapters.vector_indexes import VectorIndex
 from embeddings_ab.domain.measures import depth_needed as measures_depth
 from embeddings_ab.domain.measures import parse_measures
 from embeddings_ab.domain.spec import ArmSpec, TestSpec
@@ -19,18 +21,6 @@ if TYPE_CHECKING:
 
 LEAST_CANDIDATES = 100
 STAGES = ("vector", "lexical", "fused", "reranked")
-
-
-class LexicalIndex(Protocol):
-    """Anything that finds documents by words."""
-
-    def search(self, texts: list[str], depth: int) -> "Candidates": ...
-
-
-class VectorIndex(Protocol):
-    """Anything that finds documents by vectors, float32 (q, d)."""
-
-    def search(self, queries: Any, depth: int) -> "Candidates": ...
 
 
 @dataclass(slots=True)

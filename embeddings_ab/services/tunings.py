@@ -1,7 +1,7 @@
 """Searches for the best configuration of a finished test's arm: nothing is embedded, the choice is cross-validated.
 
-Alpha, depth, k of RRF, dimensions and quantisation are searched over the arm's own collections; chunk sizes or models are
-searched by naming other arms of the test, whose results are there.
+Alpha, depth, k of RRF, dimensions and quantisation are searched over the arm's own collections; chunk sizes or models
+are searched by naming other arms of the test, whose results are there.
 """
 
 import itertools

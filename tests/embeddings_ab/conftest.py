@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.embeddings_ab.pipeline import Jobs
-
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def jobs(monkeypatch):
     """The background jobs, run by hand."""
+    from tests.embeddings_ab.pipeline import Jobs  # loads models, which need settings
+
     return Jobs(monkeypatch)
