@@ -33,17 +33,7 @@ def text_lines(source: Source, faults: Faults, *, name: str = "") -> Iterator[tu
         stream = _opened(source, shown, stack)
         while True:
             number += 1
-            try:
-                raw = stream.readline(LINE_LIMIT + 1)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise InvalidInput(
-                    f"{shown}, after line {number - 1}: the gzip stream is damaged or ends early ({error}). "
-                    "Fetch the file again.",
-                    field="file",
-                    value=shown,
-                    file=shown,
-                    line=number,
-                ) from None
+            raw = _line(stream, LINE_LIMIT + 1, shown, number)
             if not raw:
                 return
             place = Place(file=shown, line=number)
@@ -56,7 +46,7 @@ def text_lines(source: Source, faults: Faults, *, name: str = "") -> Iterator[tu
                     f"The line is longer than {LINE_LIMIT} bytes. Is this a file of lines?",
                 )
                 while raw and not raw.endswith(b"\n"):
-                    raw = stream.readline(LINE_LIMIT)
+                    raw = _line(stream, LINE_LIMIT, shown, number)
                 continue
             if number == 1:
                 raw = raw.removeprefix(_BOM)
@@ -87,3 +77,17 @@ def _opened(source: Source, shown: str, stack: ExitStack) -> IO[bytes]:
     if stream.peek(2)[:2] != _GZIP:
         return stream
     return cast(IO[bytes], stack.enter_context(io.BufferedReader(gzip.GzipFile(fileobj=stream))))
+
+
+def _line(stream: IO[bytes], limit: int, shown: str, number: int) -> bytes:
+    try:
+        return stream.readline(limit)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidInput(
+            f"{shown}, after line {number - 1}: the gzip stream is damaged or ends early ({error}). "
+            "Fetch the file again.",
+            field="file",
+            value=shown,
+            file=shown,
+            line=number,
+        ) from None
