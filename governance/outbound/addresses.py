@@ -74,7 +74,7 @@ def target_of(url: str, *, field: str = "url") -> Target:
     if "@" in parts.netloc:
         raise refuse("user names and passwords in an address are not allowed; store a secret and name it.")
     host = (parts.hostname or "").rstrip(".")
-    if not host or "%" in host or port == 0:
+    if not host or "%" in parts.netloc or port == 0:
         raise refuse("the address names no host, or names one in a form that is not allowed.")
     literal = literal_address(host)
     if literal is None and _looks_numeric(host):

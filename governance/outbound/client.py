@@ -182,7 +182,14 @@ class GuardedClient:
         except (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, OSError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not self._closed:
                 raise
-            raise self._failed("could not be reached or broke off", url, "connection") from error
+            failed = self._failed("could not be reached or broke off", url, "connection")
+            if _is_certificate_fault(error):
+                failed = OutboundFailed(
+                    f"{addresses.target_of(url).host} shows a certificate that does not hold for it.",
+                    cause="connection",
+                    is_transient=False,
+                )
+            raise failed from error
         finally:
             self._deadline.at = None
             with self._lock:
@@ -324,6 +331,14 @@ class _Inflation:
                 piece = self._inflater.decompress(b"", _PIECE)
                 self.is_whole = self._inflater.eof
                 yield piece
+
+
+def _is_certificate_fault(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _excerpt(content: bytes) -> str:

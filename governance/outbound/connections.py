@@ -91,7 +91,11 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
+        try:
+            inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
+        except BaseException:
+            self.close()  # httpcore closes what it wrapped and forgets about us
+            raise
         return _Stream(inner, self._deadline, self._forget)
 
     def get_extra_info(self, info: str) -> typing.Any:

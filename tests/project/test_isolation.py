@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import uuid
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -15,6 +16,7 @@ from experiments.models import Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.domain.actions import KeyKind
 from governance.models import ApiKey, AuditEntry, AuditVerification, Member, Project, ProjectStatus
+from governance.services import prices, providers, secrets
 from governance.services.projects import create_project, system_caller
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.factories import make_client, make_token
@@ -38,6 +40,12 @@ ANSWERED = {
     "GET api/v1/audit",
     "GET api/v1/audit/verifications",
     "POST api/v1/audit/verifications",
+    "GET api/v1/providers/rules",
+    "POST api/v1/providers/rules",
+    "GET api/v1/prices",
+    "POST api/v1/prices",
+    "GET api/v1/secrets",
+    "POST api/v1/secrets",
     "GET api/v1/datasets",
     "GET api/v1/runs",
     "GET api/v1/events",
@@ -102,6 +110,11 @@ def victim(db):
     MetricVersion.objects.create(metric=metric, name="v1", full_sha="0", content={"name": SECRET}, deployed=True)
     user = User.objects.create_user(f"user-{SECRET}")
     Member.objects.create(project=project, user=user, role="viewer")
+    rule = providers.create_rule(caller=caller, effect="allow", provider=SECRET)
+    price = prices.create_price(
+        caller=caller, provider=SECRET, per_million_tokens=Decimal(1), valid_from=timezone.now()
+    )
+    secret = secrets.create_secret(caller=caller, name=SECRET, value=SECRET)
     verification = AuditVerification.objects.create(chain=project.public_id)
     corpus = make_corpus(caller, name=f"corpus {SECRET}", texts={"d1": SECRET, "d2": "b"})
     query_set = make_query_set(
@@ -121,6 +134,9 @@ def victim(db):
         "project_id": project.public_id,
         "key_id": ApiKey.objects.get(project=project).public_id,
         "verification_id": str(verification.pk),
+        "rule_id": rule.public_id,
+        "price_id": price.public_id,
+        "secret_id": secret.public_id,
         "username": user.username,
         "resource": "runs",
         "trace_id": session.hex,

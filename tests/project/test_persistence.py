@@ -29,9 +29,12 @@ from governance.models import (
     IdempotentAnswer,
     IngestionCount,
     Member,
+    Price,
     Project,
+    ProviderRule,
     Quota,
     QuotaBlock,
+    Secret,
 )
 from tests.embeddings_ab import rows
 
@@ -128,6 +131,11 @@ MAKE: dict[type[models.Model], Factory] = {
     IdempotentAnswer: maker(
         IdempotentAnswer, lambda: {"project": a_project(), "key": "k", "route": "r", "request_hash": "h"}
     ),
+    ProviderRule: maker(ProviderRule, lambda: {"project": a_project(), "effect": "allow", "provider": "openai"}),
+    Price: maker(
+        Price, lambda: {"project": a_project(), "provider": "openai", "per_million_tokens": 1, "valid_from": NOW}
+    ),
+    Secret: maker(Secret, lambda: {"project": a_project(), "name": "s", "sealed": "x", "key_id": "k"}),
     AuditChain: maker(AuditChain, lambda: {"name": "c"}),
     AuditEntry: an_entry,
     AuditVerification: maker(AuditVerification, lambda: {"chain": "c"}),
@@ -150,6 +158,9 @@ CHANGE: dict[type[models.Model], dict[str, Any]] = {
     Member: {"role": "owner"},
     ApiKey: {"name": "renamed"},
     Quota: {"used": 10},
+    ProviderRule: {"note": "changed"},
+    Price: {"currency": "EUR"},
+    Secret: {"key_id": "other"},
     QuotaBlock: {"size": 6},
     IngestionCount: {"events": 7},
     IdempotentAnswer: {"status": 201, "body": {"id": 1}},
@@ -216,6 +227,10 @@ TWICE: dict[str, tuple[type[models.Model], dict[str, Any]]] = {
     "member_once_per_project": (Member, {}),
     "quota_once_per_resource": (Quota, {}),
     "ingestion_count_once_per_slot": (IngestionCount, {}),
+    "provider_rule_once_per_project": (ProviderRule, {}),
+    "price_starts_once_per_project": (Price, {}),
+    "price_starts_once_per_installation": (Price, {"project": None}),
+    "secret_name_once_per_project": (Secret, {}),
     "audit_entry_sequence_is_unique": (AuditEntry, {}),
     "idempotent_answer_once_per_key": (IdempotentAnswer, {}),
     "dataset_name_once_per_project": (Dataset, {}),
@@ -235,6 +250,11 @@ BROKEN: dict[str, tuple[type[models.Model], dict[str, Any]]] = {
     "quota_used_is_not_negative": (Quota, {"used": -1}),
     "quota_used_is_within_ceiling": (Quota, {"used": 11}),
     "quota_resource_is_known": (Quota, {"resource": "luck"}),
+    "provider_rule_effect_is_known": (ProviderRule, {"effect": "perhaps"}),
+    "provider_rule_names_a_provider": (ProviderRule, {"provider": ""}),
+    "price_is_not_negative": (Price, {"per_million_tokens": -1}),
+    "price_ends_after_it_begins": (Price, {"valid_until": NOW}),
+    "secret_name_is_not_empty": (Secret, {"name": ""}),
     "audit_verification_status_is_known": (AuditVerification, {"status": "lost"}),
     "audit_verification_finish_time_fits_status": (AuditVerification, {"status": "verified"}),
     "dataset_name_is_not_empty": (Dataset, {"name": ""}),
