@@ -1,5 +1,6 @@
 """Holm and Benjamini-Hochberg against statsmodels, and what undefined p-values do."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,15 +8,24 @@ from statsmodels.stats.multitest import multipletests
 
 from experiments.domain.statistics.corrections import benjamini_hochberg, holm
 
-P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=12)
 
-
-@settings(max_examples=40, deadline=None)
-@given(P_VALUES)
-def test_both_equal_statsmodels(p_values: list[float]) -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9, 12])
+@pytest.mark.parametrize("decimals", [2, 12])  # few decimals make ties
+def test_both_equal_statsmodels(size: int, decimals: int) -> None:
+    generator = np.random.default_rng([size, decimals])
+    p_values = np.round(generator.uniform(size=size) ** 3, decimals).tolist()
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-12)
     expected = multipletests(p_values, method="fdr_bh")[1].tolist()
     assert benjamini_hochberg(p_values) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.04, 0.05, 0.3, 1.0]), min_size=1, max_size=8))
+def test_never_below_the_raw_p_and_holm_never_below_benjamini_hochberg(p_values: list[float]) -> None:
+    for raw, strict, mild in zip(p_values, holm(p_values), benjamini_hochberg(p_values), strict=True):
+        assert strict is not None
+        assert mild is not None
+        assert raw <= mild <= strict + 1e-15 <= 1 + 1e-15
 
 
 def test_values_worked_out_by_hand() -> None:
