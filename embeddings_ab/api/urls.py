@@ -2,9 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from embeddings_ab.api import collections, corpora, exports, query_sets, results, uploaded_runs
+from embeddings_ab.api import ab_tests, collections, corpora, exports, query_sets, results, uploaded_runs
 
 urlpatterns: list[URLPattern] = [
+    path("ab/plan", ab_tests.TestPlan.as_view()),
+    path("ab/tests", ab_tests.TestList.as_view()),
+    path("ab/tests/<str:test_id>", ab_tests.TestDetail.as_view()),
+    path("ab/tests/<str:test_id>/start", ab_tests.TestStart.as_view()),
+    path("ab/tests/<str:test_id>/resume", ab_tests.TestResume.as_view()),
+    path("ab/tests/<str:test_id>/cancel", ab_tests.TestCancel.as_view()),
+    path("ab/tests/<str:test_id>/progress", ab_tests.TestProgress.as_view()),
     path("ab/tests/<str:test_id>/results", results.TestResults.as_view()),
     # A query's id is its owner's: it may hold slashes.
     path("ab/tests/<str:test_id>/queries/<path:query_id>", results.TestQuery.as_view()),

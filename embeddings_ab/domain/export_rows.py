@@ -77,25 +77,21 @@ def valid_format(text: str) -> str:
     )
 
 
-def trec_token(text: str) -> str:
-    """An id as TREC's blank-separated columns can hold it: each white space becomes its percent code."""
-    return _BLANKS.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
-
-
 def run_lines(query_id: str, ranked_ids: Sequence[str], tag: str) -> Iterator[str]:
     """`query Q0 document rank score tag`, six columns.
 
     The score is n - rank: trec_eval keeps scores in single precision and breaks ties by document id, so that only
-    whole numbers make it score the very ranking that was scored here.
+    whole numbers make it score the very ranking that was scored here. Imports let no id with white space in; in the
+    tag, which is an arm's name, a blank becomes `_`.
     """
-    query, tag, n = trec_token(query_id), trec_token(tag), len(ranked_ids)
+    tag, n = _BLANKS.sub("_", tag), len(ranked_ids)
     for rank, document in enumerate(ranked_ids, start=1):
-        yield f"{query} Q0 {trec_token(document)} {rank} {n - rank} {tag}\n"
+        yield f"{query_id} Q0 {document} {rank} {n - rank} {tag}\n"
 
 
 def qrels_line(query_id: str, document_id: str, grade: int) -> str:
     """`query 0 document grade`."""
-    return f"{trec_token(query_id)} 0 {trec_token(document_id)} {grade}\n"
+    return f"{query_id} 0 {document_id} {grade}\n"
 
 
 def text_download(lines: Iterable[str], *, name: str, subject: str, extension: str) -> Download:
