@@ -42,6 +42,7 @@ _CAUSES: Mapping[str, Cause] = {
     "server_error": "server_error",
     "client_error": "input_rejected",
     "too_large": "bad_answer",
+    "bad_answer": "bad_answer",
 }
 
 
@@ -82,7 +83,7 @@ class Endpoint:
 def translated(error: DomainError, *, who: str) -> ProviderFailed:
     """An error of the guarded client in the words of providers. An address that may not be called is `refused`."""
     told = getattr(error, "cause", None)
-    status = getattr(error, "status", None) if told else None
+    status = getattr(error, "http_status", None)
     cause: Cause = _CAUSES.get(told, "connection") if isinstance(told, str) else "refused"
     if told == "client_error" and status in (401, 403):
         cause = "unauthorised"
