@@ -22,7 +22,6 @@ from experiments.domain.statistics.verdict import apply_benjamini_hochberg, appl
 
 SCHEMA = 1
 OVERLAP_K = 10
-BOUNDS = (" lowest", " highest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class Design:
     control: str
     alpha: float
     margin: float | None
+    effect: float | None
     seed: int
     draws: int
     clusters: Mapping[str, str] | None = None
@@ -92,17 +92,20 @@ def _arm(design: Design, arm: ArmScores) -> dict[str, Any]:
         values = arm.values.get(measure, {})
         numbers = [values[key] for key in sorted(values)]
         defined = [value for value in numbers if value is not None]
-        interval = bca_interval(defined, seed=derived_seed(design.seed, f"{arm.name} {measure}")) if defined else None
+        clusters = None
+        if design.clusters is not None:
+            clusters = [design.clusters.get(key, key) for key in sorted(values) if values[key] is not None]
+        seed = derived_seed(design.seed, f"{arm.name} {measure}")
+        interval = bca_interval(defined, seed=seed, clusters=clusters) if defined else None
         metrics[measure] = {
             "mean": float(np.mean(defined)) if defined else None,
             "low": interval.low if interval else None,
             "high": interval.high if interval else None,
             "n": len(defined),
             "undefined": len(numbers) - len(defined),
-            **{
-                name.strip(): _mean([v for v in arm.values.get(measure + name, {}).values() if v is not None])
-                for name in BOUNDS
-            },
+            # Bounds for documents that nobody judged: they count as 0 in the measure itself, so that is the lowest.
+            "lowest": float(np.mean(defined)) if defined else None,
+            "highest": _mean([v for v in arm.values.get(f"{measure} highest", {}).values() if v is not None]),
         }
     return {"status": arm.status, "queries_failed": len(arm.failed), "metrics": metrics}
 
@@ -137,6 +140,7 @@ def _shared(design: Design, control: ArmScores, arm: ArmScores) -> dict[str, Any
     return {
         "alpha": design.alpha,
         "margin": design.margin,
+        "effect": design.effect,
         "draws": design.draws,
         "clusters": design.clusters,
         "failed_control": control.failed,
@@ -154,7 +158,7 @@ def _all_pairs(design: Design, arms: Sequence[ArmScores]) -> list[dict[str, Any]
     if not common:
         return []
     matrix = np.array([[column[key] for column in columns] for key in common], dtype=np.float64)
-    clusters = [design.clusters[key] for key in common] if design.clusters is not None else None
+    clusters = [design.clusters.get(key, key) for key in common] if design.clusters is not None else None
     result = randomised_tukey(matrix, seed=derived_seed(design.seed, "all pairs"), clusters=clusters)
     return [
         {"a": arms[i].name, "b": arms[j].name, "metric": design.primary, "p": result.p[i][j]}

@@ -242,6 +242,7 @@ class TestSpec(Shape):
     arms: dict[ArmName, ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     margin: float | None = Field(default=None, gt=0, lt=1, description="differences within it are equivalent")
+    effect: float | None = Field(default=None, gt=0, lt=1, description="smallest difference worth finding")
     seed: int = Field(default=20_260_101, ge=0, lt=2**53)
     draws: int = Field(default=100_000, ge=1_000, le=1_000_000, description="sign flips of the permutation test")
     relevant_from: int = Field(default=1, ge=1, le=100, description="least grade that counts as relevant")

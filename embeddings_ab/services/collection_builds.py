@@ -37,10 +37,6 @@ SLICE_SECONDS = 120.0
 log = structlog.get_logger(__name__)
 
 
-class OutOfTurn(Exception):
-    """The worker has had its share; the rest is for the next turn."""
-
-
 @dataclass(slots=True)
 class Text:
     """One distinct text to embed. `alone`: in a call of its own, timed."""
@@ -72,7 +68,7 @@ class Turn:
         """Stop when the work was called off or the share is used up."""
         self.beat.check()
         if time.monotonic() - self.started > SLICE_SECONDS:
-            raise OutOfTurn
+            raise endings.OutOfTurn
 
 
 def build_collection(*, collection_id: int) -> None:
@@ -98,7 +94,7 @@ def build_collection(*, collection_id: int) -> None:
         with endings.of_collection(work):
             _build(work)
             telemetry.count_build("finished", seconds=time.monotonic() - began)
-    except OutOfTurn:
+    except endings.OutOfTurn:
         _hand_on(work, time.monotonic() - began)
     except LeaseLost:
         log.info("collection_lost", collection=work.public_id)

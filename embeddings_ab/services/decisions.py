@@ -121,6 +121,7 @@ def make(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat | None =
         control=spec.control,
         alpha=spec.alpha,
         margin=spec.margin,
+        effect=spec.effect,
         seed=spec.seed,
         draws=spec.draws,
         clusters=clusters,

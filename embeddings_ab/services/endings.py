@@ -22,6 +22,10 @@ MOST_ATTEMPTS = 6  # without progress in between
 log = structlog.get_logger(__name__)
 
 
+class OutOfTurn(Exception):
+    """The worker has had its share of a long build; the rest is for the next turn."""
+
+
 def next_attempt(work: LeasedWork, error: BaseException) -> dt.timedelta | None:
     """When to try again; None when it cannot heal or was tried often enough."""
     if isinstance(error, SoftTimeLimitExceeded):
@@ -77,7 +81,7 @@ def of_collection(work: Collection) -> Iterator[None]:
     """The same for a build; what was reserved and not spent goes back to the quotas."""
     try:
         yield
-    except LeaseLost:
+    except (LeaseLost, OutOfTurn):
         raise
     except Exception as error:
         wait = next_attempt(work, error)

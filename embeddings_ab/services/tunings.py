@@ -127,6 +127,7 @@ def _search(tuning: Tuning, beat: Heartbeat) -> dict[str, Any]:
         seed=spec.seed,
         folds=spec.folds,
         repeats=spec.repeats,
+        groups=_groups(queries, written.cluster_key),
     )
     return {
         **result.to_json(),
@@ -138,6 +139,13 @@ def _search(tuning: Tuning, beat: Heartbeat) -> dict[str, Any]:
         ],
         "embedded": 0,
     }
+
+
+def _groups(queries: list[Query], key: str) -> dict[str, str] | None:
+    """Queries that belong together stay in one fold."""
+    if not key:
+        return None
+    return {query.external_id: str(query.metadata[key]) for query in queries if key in query.metadata}
 
 
 def _mean(values: dict[str, float]) -> float | None:
