@@ -1,4 +1,4 @@
-"""`make demo`: start the platform, run two variants through the official SDK, check every figure of the server.
+"""`make demo`: start the platform, run an experiment in two variants and an A/B test of searches, check every figure.
 
 Exit code 0 only if all figures of the server equal those computed here from the recorded outputs.
 """
@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from examples.demo import extract_v1, extract_v2, report  # noqa: E402
+from examples.demo import ab_demo, extract_v1, extract_v2, report  # noqa: E402
 from examples.demo.evaluators import EVALUATORS  # noqa: E402
 from examples.demo.figures import AGGREGATES, Recorded, comparison_figures, differences, run_figures  # noqa: E402
 from examples.demo.stack import NotReady, Stack, free_port  # noqa: E402
@@ -171,6 +171,8 @@ def main() -> int:
         report.print_comparison(comparison)
         faults = check_all(client, datapoints, runs, served)
         links = server.console_links(runs["v1"][0], runs["v2"][0])
+        ab_faults, ab_links = ab_demo.run(options.data.resolve())
+        faults, links = faults + ab_faults, links | ab_links
     if faults:
         say(f"{len(faults)} figures of the server differ from those computed here:")
         for line in faults[:40]:
@@ -186,5 +188,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except NotReady as error:
+    except (NotReady, ab_demo.CommandFailed) as error:
         sys.exit(str(error))
