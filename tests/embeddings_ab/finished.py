@@ -74,13 +74,14 @@ REPORT: dict[str, Any] = {
         {
             "key": "kind",
             "value": "=short",
+            "slice_label": "=short",
             "arm": "minilm",
-            "n": 2,
+            "n_common": 2,
             "difference": 0.25,
             "p": 0.5,
             "adjusted_p": 0.5,
             "verdict": "undecided",
-            "warning": "fewer than 30 queries",
+            "warnings": ["fewer than 30 queries"],
         }
     ],
     "losses": {arm: {"lost_queries": 0, "stages": {}} for arm in ("bm25", "minilm")},
