@@ -126,8 +126,13 @@ def _refusals() -> Iterator[None]:
 
 
 def _refused(error: DomainError) -> Refused:
-    said = error.message.replace("a grade_map", "--grade-map").replace("grade_map", "--grade-map")
-    return Refused(said.replace("drop_dangling", "--drop-dangling"), status=error.status, code=error.code)
+    return Refused(in_our_words(error.message), status=error.status, code=error.code)
+
+
+def in_our_words(message: str) -> str:
+    """A message of the checks, with the options of this command in place of the fields of a body."""
+    said = message.replace("a grade_map", "--grade-map").replace("grade_map", "--grade-map")
+    return said.replace("drop_dangling", "--drop-dangling")
 
 
 def _import_beir(api: Api, name: str, path: Path, how: How) -> list[str]:
@@ -280,4 +285,4 @@ def _warnings(answer: Any) -> list[str]:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        click.echo(f"  beware: {warning}")
+        click.echo(f"  beware: {in_our_words(warning)}")

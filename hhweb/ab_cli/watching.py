@@ -127,4 +127,7 @@ class _Bars:
 
 def _remaining(progress: dict[str, Any]) -> str:
     seconds = progress.get("eta_seconds")
-    return "" if seconds is None else f", about {latency(max(1.0, float(seconds)) * 1000)} left"
+    if seconds is None:
+        return ""
+    whole = max(1, round(float(seconds)))
+    return f", about {whole} s left" if whole < 120 else f", about {latency(whole * 1000)} left"
