@@ -21,10 +21,11 @@ DEFAULT_MODELS = {
 FULL_DIMENSIONS = {"minilm": 384, "wordllama": 256}
 SYNTHETIC_DIMENSIONS = 256
 
-_BATCH_TEXTS = {"synthetic": 256, "minilm": 64, "wordllama": 512, "openai": 128, "cohere": 96, "tei": 32}
+# A MiniLM batch takes about a second on two cores, so that a cancelled build ends soon.
+_BATCH_TEXTS = {"synthetic": 256, "minilm": 32, "wordllama": 512, "openai": 128, "cohere": 96, "tei": 32}
 _BATCH_TOKENS = {
     "synthetic": 200_000,
-    "minilm": 16_384,
+    "minilm": 8_192,
     "wordllama": 400_000,
     "openai": 100_000,
     "cohere": 50_000,

@@ -91,7 +91,8 @@ class ProviderServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._http.daemon_threads = True
         self._http.block_on_close = False
-        threading.Thread(target=self._http.serve_forever, name="provider-server", daemon=True).start()
+        serve = self._http.serve_forever
+        threading.Thread(target=serve, args=(0.02,), name="provider-server", daemon=True).start()
 
     def stop(self) -> None:
         self.released.set()

@@ -56,6 +56,7 @@ class MiniLmProvider:
         self.parallel_requests = settings.parallel_requests
         self._threads = settings.threads or min(_MOST_THREADS, _cores())
         self._own = threading.local()
+        self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
 
     def ask_revision(self) -> str:
@@ -105,9 +106,10 @@ class MiniLmProvider:
             self._executor = None
 
     def _pool(self) -> ThreadPoolExecutor:
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
-        return self._executor
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
+            return self._executor
 
     def _workspace(self) -> Workspace:
         workspace: Workspace | None = getattr(self._own, "workspace", None)

@@ -82,8 +82,9 @@ class CrossEncoder:
         model = self._model
         second = segments.index(1) if 1 in segments else None
         first_token = self._workspace.last_layer(ids, second_from=second)[0]
-        pooled = np.tanh(first_token @ model.pooler[0] + model.pooler[1])
-        return float(pooled @ model.classifier[0] + model.classifier[1])
+        with np.errstate(invalid="ignore", over="ignore"):  # broken weights are told by the score
+            pooled = np.tanh(first_token @ model.pooler[0] + model.pooler[1])
+            return float(pooled @ model.classifier[0] + model.classifier[1])
 
 
 class _Model:

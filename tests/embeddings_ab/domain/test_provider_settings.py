@@ -82,7 +82,7 @@ def test_roles_share_an_identity_unless_prefix_or_form_tells_them_apart():
 
 
 def test_batch_limits_are_the_providers_own_unless_given():
-    assert ProviderSettings("minilm").with_defaults().batch_texts == 64
+    assert ProviderSettings("minilm").with_defaults().batch_texts == 32
     assert ProviderSettings("minilm", batch_texts=3).with_defaults().batch_texts == 3
     assert (ProviderSettings("minilm").with_defaults().parallel_requests, OPENAI.with_defaults().parallel_requests) == (
         1,
