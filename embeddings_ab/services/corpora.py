@@ -14,7 +14,7 @@ from embeddings_ab.domain.importing.faults import Faults
 from embeddings_ab.domain.importing.rows import DocumentRow, ImportSummary
 from embeddings_ab.domain.names import valid_name
 from embeddings_ab.domain.statuses import CollectionStatus
-from embeddings_ab.models import Collection, Corpus, Document
+from embeddings_ab.models import Collection, Corpus, Document, QuerySet
 from embeddings_ab.selectors.corpora import find_corpus
 from embeddings_ab.services.versions import newest_or_next
 from governance.domain.actions import Action
@@ -153,6 +153,16 @@ def delete_corpus(*, caller: Caller, corpus_id: str) -> str:
         before=before,
     )
     return public_id
+
+
+def require_still_there(thing: Corpus | QuerySet, *, field: str, locked: bool = False) -> None:
+    """`NotFound` when a thing that was found is gone by now.
+
+    `locked` keeps it from being deleted until commit, but not others from referring to it.
+    """
+    rows = type(thing)._default_manager.filter(pk=thing.pk)
+    if not (rows.select_for_update(no_key=True) if locked else rows).values_list("pk", flat=True).first():
+        raise NotFound(f"Field {field!r}: {thing} was deleted in this moment.", field=field, value=str(thing))
 
 
 def refuse_while_used(label: str, *, noun: str, users: Mapping[str, Sequence[str]]) -> None:

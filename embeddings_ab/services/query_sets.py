@@ -14,11 +14,11 @@ from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import Collection, Corpus, Judgment, Query, QuerySet
 from embeddings_ab.selectors.corpora import find_corpus, known_documents
 from embeddings_ab.selectors.query_sets import find_query_set
-from embeddings_ab.services.corpora import BATCH, refuse_while_used
+from embeddings_ab.services.corpora import BATCH, refuse_while_used, require_still_there
 from embeddings_ab.services.versions import newest_or_next
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
-from governance.domain.errors import NotFound
+from governance.domain.errors import InvalidInput, NotFound
 from governance.services import audit
 
 
@@ -43,14 +43,18 @@ def import_query_set(
     caller.require(Action.AB_WRITE)
     name = valid_name(name, noun="query set")
     found = find_corpus(caller, corpus)
-    checked = check_query_set(
-        queries,
-        judgments,
-        known_documents=partial(known_documents, found),
-        grade_map=grade_map,
-        drop_dangling=drop_dangling,
-        faults=Faults() if faults is None else faults,
-    )
+    try:
+        checked = check_query_set(
+            queries,
+            judgments,
+            known_documents=partial(known_documents, found),
+            grade_map=grade_map,
+            drop_dangling=drop_dangling,
+            faults=Faults() if faults is None else faults,
+        )
+    except InvalidInput:
+        require_still_there(found, field="corpus")  # without it every document dangles
+        raise
     with transaction.atomic():
         query_set, is_new = _stored(caller, name, _kept(found), checked, description, dict(source or {}))
     return query_set, _summary(checked, is_new)
@@ -58,10 +62,8 @@ def import_query_set(
 
 def _kept(corpus: Corpus) -> Corpus:
     """The corpus, locked against deletion until commit, but not against others that refer to it."""
-    kept = Corpus.objects.select_for_update(no_key=True).filter(pk=corpus.pk).first()
-    if kept is None:
-        raise NotFound(f"Field 'corpus': {corpus} was deleted in this moment.", field="corpus", value=str(corpus))
-    return kept
+    require_still_there(corpus, field="corpus", locked=True)
+    return corpus
 
 
 def _stored(

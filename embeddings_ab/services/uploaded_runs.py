@@ -12,10 +12,10 @@ from embeddings_ab.domain.names import valid_name
 from embeddings_ab.models import AbTest, Query, QuerySet, UploadedRun
 from embeddings_ab.selectors.corpora import known_documents
 from embeddings_ab.selectors.query_sets import find_query_set, find_uploaded_run
-from embeddings_ab.services.corpora import refuse_while_used
+from embeddings_ab.services.corpora import refuse_while_used, require_still_there
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
-from governance.domain.errors import Conflict, NotFound
+from governance.domain.errors import Conflict, InvalidInput, NotFound
 from governance.services import audit
 
 
@@ -37,21 +37,24 @@ def import_run(
     name = valid_name(name, noun="run")
     found = find_query_set(caller, query_set)
     known_queries = set(Query.objects.filter(query_set=found).values_list("external_id", flat=True))
-    checked = check_run(
-        rankings,
-        known_queries=known_queries,
-        known_documents=partial(known_documents, found.corpus),
-        drop_dangling=drop_dangling,
-        faults=Faults() if faults is None else faults,
-    )
+    try:
+        checked = check_run(
+            rankings,
+            known_queries=known_queries,
+            known_documents=partial(known_documents, found.corpus),
+            drop_dangling=drop_dangling,
+            faults=Faults() if faults is None else faults,
+        )
+    except InvalidInput:
+        require_still_there(found, field="query_set")  # without it every row dangles
+        raise
     with transaction.atomic():
         run, is_new = _stored(caller, name, found, checked)
     return run, _summary(checked, len(known_queries), is_new)
 
 
 def _stored(caller: Caller, name: str, query_set: QuerySet, checked: CheckedRun) -> tuple[UploadedRun, bool]:
-    if not QuerySet.objects.select_for_update(no_key=True).filter(pk=query_set.pk).exists():
-        raise NotFound(f"Field 'query_set': {query_set} was deleted in this moment.", field="query_set")
+    require_still_there(query_set, field="query_set", locked=True)
     try:
         with transaction.atomic():
             run = UploadedRun.objects.create(
