@@ -41,6 +41,7 @@ AB = (
 )
 GOVERN = (
     ("Project", "tune", "console_project", Action.PROJECT_READ, ("/console/project/",)),
+    ("Providers", "hub", "console_providers", Action.PROVIDERS_READ, ("/console/providers/",)),
     ("Audit trail", "verified_user", "console_audit", Action.AUDIT_READ, ("/console/audit/",)),
 )
 
