@@ -74,3 +74,5 @@ def reading(*settings: tuple[str, int | str]) -> Iterator[CursorWrapper]:
         for name, value in settings:
             cursor.execute("SELECT set_config(%s, %s, true)", [name, str(value)])
         yield cursor
+        # Inside a caller's transaction the settings would outlive the block; taking the reading back ends them.
+        transaction.set_rollback(True)

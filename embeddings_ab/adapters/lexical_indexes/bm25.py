@@ -47,9 +47,10 @@ def build(folder: Path, texts: Sequence[str], *, k1: float, b: float, stop_words
     folder.mkdir(parents=True, exist_ok=True)
     if vocabulary:  # without a single word there is no average length to divide by
         index = bm25s.BM25(method="lucene", k1=k1, b=b, backend="numpy", csc_backend="numpy")
-        index.index((rows, vocabulary), create_empty_token=False, show_progress=False)
+        # Not `index.index`: it writes to its log whatever level ours has.
+        scores = index.build_index_from_ids(list(range(len(vocabulary))), rows, show_progress=False)
         for name in ("data", "indices", "indptr"):
-            np.save(folder / f"bm25-{name}.npy", index.scores[name])
+            np.save(folder / f"bm25-{name}.npy", scores[name])
     settings = {
         "k1": k1,
         "b": b,
