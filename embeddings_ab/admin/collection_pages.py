@@ -6,7 +6,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
 from embeddings_ab.admin.figures_of_report import money
-from embeddings_ab.admin.words import remedy, status_kind
+from embeddings_ab.admin.words import remedy, status_kind, status_words
 from embeddings_ab.domain import charts
 from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import Collection, CollectionKind, CollectionUse
@@ -72,7 +72,7 @@ def collections_page(visit: Visit) -> HttpResponseBase:
         rows = rows.filter(kind=asked["kind"])
     found = page_of(rows, visit.request)
     lines = [line_of(collection) for collection in found.rows]
-    context = {"lines": lines, "is_live": any(line["is_moving"] for line in lines)}
+    context: dict[str, Any] = {"lines": lines, "is_live": any(line["is_moving"] for line in lines)}
     if visit.request.GET.get("part") == "live":
         answer = HttpResponse(render_to_string("console/ab_collection_rows.html", context, request=visit.request))
         answer["X-Live"] = "running" if context["is_live"] else "ended"
@@ -100,5 +100,8 @@ def collection_page(visit: Visit, collection_id: str) -> HttpResponseBase:
         line=line_of(collection),
         collection=collection,
         build_ms=collection.build_seconds * 1000,
-        holders=[{"test": use.test, "kind": status_kind(use.test.status)} for use in uses],
+        holders=[
+            {"test": use.test, "kind": status_kind(use.test.status), "words": status_words(use.test.status)}
+            for use in uses
+        ],
     )

@@ -6,7 +6,7 @@ from django.db.models import Count
 from django.db.models.functions import Left
 from django.http import HttpResponseBase
 
-from embeddings_ab.admin.words import status_kind
+from embeddings_ab.admin.words import status_kind, status_words
 from embeddings_ab.models import Document
 from embeddings_ab.selectors.ab_tests import tests
 from embeddings_ab.selectors.corpora import corpora, documents_in_order, find_corpus
@@ -26,7 +26,10 @@ def start_of(visit: Visit) -> int:
 
 def used_by(visit: Visit, **of: Any) -> list[dict[str, Any]]:
     """The newest tests over a corpus or query set."""
-    return [{"test": test, "kind": status_kind(test.status)} for test in tests(visit.caller).filter(**of)[:SHOWN_TESTS]]
+    return [
+        {"test": test, "kind": status_kind(test.status), "words": status_words(test.status)}
+        for test in tests(visit.caller).filter(**of)[:SHOWN_TESTS]
+    ]
 
 
 @page(Action.AB_READ)

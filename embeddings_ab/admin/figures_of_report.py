@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
+
 from embeddings_ab.admin.words import STAGES, VERDICT_ORDER, verdict_kind
 from embeddings_ab.domain import charts
 from embeddings_ab.models import Arm
@@ -181,19 +183,25 @@ def metric_table(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> l
         cells = []
         for name in names:
             shown = estimate(in_report.get("metrics", {}).get(name))
-            cells.append(
-                {"name": name, **shown, "is_best": shown["value"] is not None and shown["value"] == best[name]}
-            )
+            is_best = shown["value"] is not None and shown["value"] == best[name] and not name.startswith("Judged")
+            cells.append({"name": name, **shown, "is_best": is_best})
         lines.append(
             {
                 "name": arm.name,
                 "colour": colours[arm.name],
                 "is_control": arm.name == control,
+                "status": in_report.get("status", arm.status),
                 "failed": in_report.get("queries_failed", 0),
                 "cells": cells,
             }
         )
     return lines
+
+
+def same_count(lines: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """(n, undefined) where all cells of a metric table agree, else None: then each cell says its own."""
+    found = {(cell["n"], cell["undefined"]) for line in lines for cell in line["cells"]}
+    return found.pop() if len(found) == 1 else None
 
 
 def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> dict[str, Any] | None:
@@ -210,7 +218,7 @@ def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> d
     if not any((metrics.get(primary) or {}).get("lowest") is not None for metrics in found.values()):
         return None
     axis = charts.value_axis([value for value in bounds if value <= 1])
-    lines = []
+    lines: list[dict[str, Any]] = []
     for arm in arms:
         metric = found[arm.name].get(primary) or {}
         lowest, mean, highest = metric.get("lowest"), metric.get("mean"), metric.get("highest")
@@ -227,7 +235,7 @@ def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> d
                 "plot": charts.whiskers(lowest, mean, highest, axis=axis, label=said, arm=colours[arm.name]),
             }
         )
-    shares = [line["judged"] for line in lines if line["judged"] is not None]
+    shares: list[float] = [line["judged"] for line in lines if line["judged"] is not None]
     least = min(shares) if shares else None
     return {
         "name": judged_name,
@@ -297,6 +305,8 @@ def latency_table(arms: Sequence[Arm]) -> dict[str, Any]:
     steps = [s for s in ("embed", "search", "fuse", "rerank", "total") if any(s in arm.latency for arm in arms)]
     every = [value for arm in arms for value in (arm.latency.get("total") or {}).values()]
     axis, colours = charts.log_axis(every), colours_of(arms)
+    stamps = [parse_datetime(str(arm.latency.get("measured_at") or "")) for arm in arms]
+    last = max((stamp for stamp in stamps if stamp is not None), default=None)
     lines = []
     for arm in arms:
         total = arm.latency.get("total") or {}
@@ -306,7 +316,6 @@ def latency_table(arms: Sequence[Arm]) -> dict[str, Any]:
                 "name": arm.name,
                 "colour": colours[arm.name],
                 "sample": arm.latency.get("sample"),
-                "measured_at": arm.latency.get("measured_at"),
                 "steps": [
                     {"step": step, **{name: (arm.latency.get(step) or {}).get(name) for name in ("p50", "p95", "p99")}}
                     for step in steps
@@ -321,7 +330,13 @@ def latency_table(arms: Sequence[Arm]) -> dict[str, Any]:
                 ),
             }
         )
-    return {"steps": steps, "lines": lines, "ruler": charts.ruler(axis, unit=" ms"), "any": bool(every)}
+    return {
+        "steps": steps,
+        "lines": lines,
+        "ruler": charts.ruler(axis, unit=" ms"),
+        "any": bool(every),
+        "measured_at": last,
+    }
 
 
 STATS = (

@@ -10,6 +10,7 @@ from embeddings_ab.domain.statuses import TestStatus
 from embeddings_ab.models import AbTest
 from embeddings_ab.selectors.ab_tests import tests
 from embeddings_ab.selectors.corpora import corpora
+from embeddings_ab.selectors.reports import has_report
 from governance.admin.pages import Visit, clean, page, page_of
 from governance.domain import formats
 from governance.domain.actions import Action
@@ -20,7 +21,7 @@ HIDDEN = {TestStatus.SCORED, TestStatus.DECIDING}
 
 def line_of(test: AbTest) -> dict[str, Any]:
     """One test: its arms, and the comparison that speaks loudest."""
-    report = test.report or {}
+    report: dict[str, Any] = (test.report or {}) if has_report(test) else {}
     verdicts = shown.verdicts(report) if report else []
     best = None
     if verdicts:

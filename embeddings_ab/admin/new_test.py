@@ -12,6 +12,7 @@ from embeddings_ab.domain.spec_errors import read_spec
 from embeddings_ab.selectors.corpora import corpora
 from embeddings_ab.selectors.query_sets import query_sets
 from embeddings_ab.services import ab_tests as services
+from embeddings_ab.services.plans import plan_test
 from governance.admin.pages import Visit, back, clean, page
 from governance.domain import formats
 from governance.domain.actions import Action
@@ -39,9 +40,8 @@ class PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuses `*alias`."""
         if self.check_event(yaml.events.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not allowed; write the value out", self.peek_event().start_mark
-            )
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed; write the value out", mark)
         return super().compose_node(parent, index)
 
 
@@ -72,13 +72,8 @@ def spec_of(values: dict[str, str]) -> TestSpec:
     return read_spec({**given, **parsed(values["spec"])})
 
 
-def plan_of(visit: Visit, spec: TestSpec) -> dict[str, Any] | None:
-    """What the test will cost, by arm; None while the planner is not part of this installation."""
-    try:
-        from embeddings_ab.services.plans import plan_test
-    except ImportError:
-        services.checked(caller=visit.caller, spec=spec)
-        return None
+def plan_of(visit: Visit, spec: TestSpec) -> dict[str, Any]:
+    """What the test will cost, by arm."""
     plan = plan_test(caller=visit.caller, spec=spec)
     lines = []
     for name, row in plan["arms"].items():
@@ -95,6 +90,13 @@ def plan_of(visit: Visit, spec: TestSpec) -> dict[str, Any] | None:
     return {"lines": lines, "queries": plan.get("queries"), "warnings": plan.get("warnings") or []}
 
 
+def prefill(values: dict[str, str], offered: list[str], sets: list[tuple[str, str]]) -> None:
+    """Choose the newest corpus and query set that go together, unless the address names them."""
+    wanted = values["corpus"].partition("@")[0] or next((corpus for _, corpus in sets), "")
+    values["corpus"] = values["corpus"] or next((text for text in offered if text.partition("@")[0] == wanted), "")
+    values["query_set"] = values["query_set"] or next((text for text, corpus in sets if corpus == wanted), "")
+
+
 @page(Action.AB_WRITE, methods=("GET", "POST"))
 def new_test_page(visit: Visit) -> HttpResponseBase:
     """Describe arms, look at the plan, create and start."""
@@ -102,12 +104,12 @@ def new_test_page(visit: Visit) -> HttpResponseBase:
     values = {name: clean(post.get(name) or visit.request.GET.get(name)) for name in ("name", "corpus", "query_set")}
     values["spec"] = clean(post.get("spec"), LONGEST) or example()
     error: DomainError | None = None
-    plan, planned = None, False
+    plan = None
     if visit.request.method == "POST":
         try:
             spec = spec_of(values)
             if post.get("do") == "plan":
-                plan, planned = plan_of(visit, spec), True
+                plan = plan_of(visit, spec)
             else:
                 test = services.create_test(caller=visit.caller, spec=spec)
                 if post.get("do") == "start":
@@ -118,8 +120,11 @@ def new_test_page(visit: Visit) -> HttpResponseBase:
                 return back("console_ab_test", test_id=test.public_id)
         except DomainError as refused:
             error = refused
-    offered = list(corpora(visit.caller).values_list("name", "version")[:OFFERED])
+    named = corpora(visit.caller).values_list("name", "version")[:OFFERED]
+    offered = [f"{name}@{version}" for name, version in named]
     sets = [(str(row), row.corpus.name) for row in query_sets(visit.caller)[:OFFERED]]
+    if visit.request.method != "POST":
+        prefill(values, offered, sets)
     field = str(error.details.get("field", "")) if error else ""
     return visit.render(
         "console/ab_new.html",
@@ -128,9 +133,8 @@ def new_test_page(visit: Visit) -> HttpResponseBase:
         error=error,
         at=field if field in ("name", "corpus", "query_set") else "spec",
         problems=(error.details.get("problems") or [])[1:] if error else [],
-        corpora=[f"{name}@{version}" for name, version in offered],
+        corpora=offered,
         query_sets=sets,
         plan=plan,
-        planned=planned,
         status=error.status if error else 200,
     )

@@ -7,8 +7,9 @@ from typing import Any
 from django.db.models.functions import Left
 from django.http import HttpResponseBase
 
-from embeddings_ab.admin.figures_of_report import colours_of
+from embeddings_ab.admin.figures_of_report import colours_of, words_of
 from embeddings_ab.admin.per_query import TIE, chosen_arms
+from embeddings_ab.domain.explanation import Stage, blame
 from embeddings_ab.models import AbTest, Document, QueryResult
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from governance.admin.pages import Visit, clean, page
@@ -18,7 +19,7 @@ from governance.domain.errors import NotFound
 
 DEPTHS = (10, 20, 50, 100)
 RELEVANT_AT_MOST = 100
-STAGE_WORDS = (("vector", "vector"), ("lexical", "lexical"), ("fused", "fused"), ("reranked", "reranked"))
+STEPS = ("vector", "lexical", "fused", "reranked")
 
 
 def cutoff_of(metric: str) -> int:
@@ -36,31 +37,28 @@ def grade_words(grade: int | None, relevant_from: int) -> dict[str, str]:
     return {"mark": f"✗ {grade}", "words": f"not relevant, grade {grade}", "class": "not"}
 
 
-def moved(rank: int, before: int | None, deep: int) -> dict[str, str]:
-    """How a document stands against the other list, of which `deep` ranks are known."""
+def moved(rank: int, before: int | None, deep: int, other: str, *, is_second: bool) -> dict[str, str]:
+    """How a document stands against the other list, of which `deep` ranks are known; the second list has arrows."""
     if before is None:
-        return {"arrow": "＋", "words": f"not in the other's top {deep}" if deep else "the other found nothing"}
+        return {"arrow": "", "words": f"not in the top {deep} of {other}" if deep else f"{other} found nothing"}
+    if not is_second:
+        return {"arrow": "", "words": f"{other}: rank {before}"}
     if before == rank:
         return {"arrow": "=", "words": "same rank"}
     return {"arrow": "↑" if before > rank else "↓", "words": f"from {before}"}
 
 
-def journey(stage: Mapping[str, Any] | None, rank: int | None) -> dict[str, Any]:
-    """Ranks of a relevant document through the stages of one arm, and where it was lost, in words."""
-    stage = stage or {}
-    passed = [(words, stage[name]) for name, words in STAGE_WORDS if stage.get(name) is not None]
-    final = rank if rank is not None else stage.get("final")
-    lost = ""
-    if final is None:
-        if stage.get("chunked") is False:
-            lost = "not in any chunk"
-        elif not passed:
-            lost = "not in candidates" if stage else "not found"
-        elif len(passed) and passed[-1][0] in ("vector", "lexical") and "fused" in stage:
-            lost = "fused out"
-        else:
-            lost = "reranked down" if stage.get("reranked") is not None else "below the cut"
-    return {"steps": passed, "final": final, "lost": lost}
+def journey(stage: Mapping[str, Any] | None, rank: int | None, cut: int) -> dict[str, Any]:
+    """Ranks of a relevant document through the stages of one arm, and which stage kept it out of the top `cut`."""
+    ranks = {**(stage or {})}
+    if rank is not None:
+        ranks["final"] = rank
+    blamed = blame(ranks, k=cut)
+    return {
+        "steps": [(name, ranks[name]) for name in STEPS if ranks.get(name) is not None],
+        "final": ranks.get("final"),
+        "lost": "" if blamed == Stage.FOUND else words_of(blamed),
+    }
 
 
 def title_of(document: Document | None) -> str:
@@ -77,6 +75,8 @@ def ranked_lines(
     documents: Mapping[str, Document],
     relevant_from: int,
     depth: int,
+    other_name: str,
+    is_second: bool,
 ) -> list[dict[str, Any]]:
     """The first `depth` hits of one arm, each against its place in the other."""
     if mine is None or mine.is_failed:
@@ -89,7 +89,7 @@ def ranked_lines(
             "title": title_of(documents.get(document)),
             "score": mine.scores[rank - 1] if rank <= len(mine.scores) else None,
             "grade": grade_words(grades.get(document), relevant_from),
-            "moved": moved(rank, places.get(document), len(places)),
+            "moved": moved(rank, places.get(document), len(places), other_name, is_second=is_second),
         }
         for rank, document in enumerate(mine.ranked_ids[:depth], start=1)
     ]
@@ -106,7 +106,8 @@ def flips(
     relevant: Sequence[tuple[str, int]], old: QueryResult | None, new: QueryResult | None, cut: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Relevant documents that enter or leave the top `cut` from the first arm to the second."""
-    entered, left = [], []
+    entered: list[dict[str, Any]] = []
+    left: list[dict[str, Any]] = []
     for document, grade in relevant:
         before, after = rank_in(old, document), rank_in(new, document)
         was, now = before is not None and before <= cut, after is not None and after <= cut
@@ -178,7 +179,7 @@ def query_page(visit: Visit, test_id: str, ordinal: int) -> HttpResponseBase:
                 "colour": colours[arm.name],
                 "result": mine,
                 "other": theirs,
-                "lines": ranked_lines(mine, other, grades, documents, relevant_from, depth),
+                "lines": ranked_lines(mine, other, grades, documents, relevant_from, depth, theirs.name, arm is second),
             }
             for arm, mine, other, theirs in ((first, old, new, second), (second, new, old, first))
         ],
@@ -191,8 +192,8 @@ def query_page(visit: Visit, test_id: str, ordinal: int) -> HttpResponseBase:
                 "id": document,
                 "grade": grade_words(grade, relevant_from),
                 "title": title_of(documents.get(document)),
-                "old": journey((old.stages if old else {}).get(document), rank_in(old, document)),
-                "new": journey((new.stages if new else {}).get(document), rank_in(new, document)),
+                "old": journey((old.stages if old else {}).get(document), rank_in(old, document), cut),
+                "new": journey((new.stages if new else {}).get(document), rank_in(new, document), cut),
             }
             for document, grade in relevant[:RELEVANT_AT_MOST]
         ],

@@ -8,8 +8,10 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from embeddings_ab.admin import figures_of_report as shown
+from embeddings_ab.admin.new_test import plan_of
 from embeddings_ab.admin.words import remedy, status_kind, status_words
 from embeddings_ab.domain import charts
+from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import (
     ARM_ENDED,
     TEST_ENDED,
@@ -20,6 +22,7 @@ from embeddings_ab.domain.statuses import (
 )
 from embeddings_ab.models import AbTest, Arm, Collection
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
+from embeddings_ab.selectors.reports import has_report
 from governance.admin.pages import Visit, clean, page
 from governance.domain import formats
 from governance.domain.actions import Action
@@ -89,7 +92,7 @@ def state_sentence(test: AbTest, lines: list[dict[str, Any]]) -> str:
     ended = sum(1 for line in lines if line["status"] in {*ARM_ENDED})
     failed = [line["name"] for line in lines if line["status"] == ArmStatus.FAILED]
     if test.status == TestStatus.CREATED:
-        return "Not started. The plan is fixed; nothing has been embedded."
+        return "Not started. Nothing has been embedded."
     if test.status == TestStatus.QUEUED:
         return "Queued. It starts as soon as a worker is free."
     if test.status in (TestStatus.SCORED, TestStatus.DECIDING):
@@ -113,9 +116,10 @@ def progress_context(test: AbTest, arms: list[Arm]) -> dict[str, Any]:
     share = sum(line["share"] for line in lines) / len(lines) if lines else 0.0
     if test.status in (TestStatus.SCORED, TestStatus.DECIDING):
         share = min(share, 0.97)
-    eta = None
+    eta = ""
     if test.started_at is not None and test.status in TEST_UNDER_WAY and share > 0.05:
-        eta = (timezone.now() - test.started_at).total_seconds() * 1000 * (1 - share) / share
+        seconds = (timezone.now() - test.started_at).total_seconds() * (1 - share) / share
+        eta = f"{seconds:.0f} s" if seconds < 120 else formats.latency(seconds * 1000)
     return {
         "test": test,
         "progress": lines,
@@ -170,9 +174,11 @@ def tab_context(test: AbTest, arms: list[Arm], tab: str, asked_metric: str) -> d
     report: dict[str, Any] = test.report or {}
     names = shown.metric_names(report)
     if tab == "metrics":
+        table = shown.metric_table(report, arms, names)
         return {
             "names": names,
-            "table": shown.metric_table(report, arms, names),
+            "table": table,
+            "counts": shown.same_count(table),
             "judged": shown.judged_lines(report, arms, names),
         }
     if tab == "significance":
@@ -207,7 +213,7 @@ def test_page(visit: Visit, test_id: str) -> HttpResponseBase:
     test = find_test(visit.caller, test_id)
     arms = arms_of(test)
     context = progress_context(test, arms)
-    report = test.report
+    report = test.report if has_report(test) else None
     tab = clean(visit.request.GET.get("tab"))
     tab = tab if tab in dict(TABS) else TABS[0][0]
     if report:
@@ -221,6 +227,7 @@ def test_page(visit: Visit, test_id: str) -> HttpResponseBase:
             "tab_template": f"console/ab_tab_{tab}.html",
             **tab_context(test, arms, tab, clean(visit.request.GET.get("metric"), 40)),
         }
+    wants_plan = test.status == TestStatus.CREATED and "plan" in visit.request.GET
     took = None
     if test.started_at is not None and test.finished_at is not None:
         took = (test.finished_at - test.started_at).total_seconds() * 1000
@@ -236,6 +243,7 @@ def test_page(visit: Visit, test_id: str) -> HttpResponseBase:
         can_start=test.status == TestStatus.CREATED,
         can_resume=test.status in (TestStatus.FAILED, TestStatus.CANCELLED, TestStatus.INCOMPLETE),
         can_cancel=test.status in TEST_UNDER_WAY or test.status == TestStatus.CREATED,
+        plan=plan_of(visit, TestSpec.model_validate(test.spec)) if wants_plan else None,
         remedy=remedy(test.error_code) if test.status == TestStatus.FAILED else "",
         **context,
     )

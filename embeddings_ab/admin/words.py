@@ -1,5 +1,6 @@
 """Marks and words of the console's A/B pages: statuses, verdicts, stages and causes, each in one place."""
 
+from embeddings_ab.domain.explanation import Stage
 from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus, TestStatus
 
 # Kind of chip (its mark and colour) by status; the word on the chip is the status itself.
@@ -29,13 +30,13 @@ VERDICT_KIND = {"better": "better", "worse": "worse", "equivalent": "same", "und
 VERDICT_ORDER = {"better": 0, "worse": 1, "undecided": 2, "equivalent": 3}
 
 # Where a relevant document was lost, in order of the pipeline: words, and the class of its colour.
-STAGES = {
-    "not_chunked": ("not in any chunk", "stage-1"),
-    "not_in_candidates": ("not among the candidates", "stage-2"),
-    "fused_out": ("lost in fusion", "stage-3"),
-    "reranked_down": ("reranked down", "stage-4"),
+STAGES: dict[str, tuple[str, str]] = {
+    Stage.NOT_CHUNKED: ("not in any chunk", "stage-1"),
+    Stage.NOT_IN_CANDIDATES: ("not in candidates", "stage-2"),
+    Stage.RANKED_LOW: ("ranked low", "stage-3"),
+    Stage.FUSED_OUT: ("fused out", "stage-4"),
+    Stage.RERANKED_DOWN: ("reranked down", "stage-5"),
 }
-STEPS = {"embed": "embed", "search": "search", "fuse": "fuse", "rerank": "rerank", "total": "total"}
 
 REMEDIES = {
     "unauthorised": "The provider refused the key. Replace the project secret, then resume the test.",

@@ -249,23 +249,23 @@ def front(
     )
     if len(found) < 2:
         return "", best
-    height, left, floor = 260.0, 52.0, 220.0
+    height, left, top, floor = 270.0, 52.0, 28.0, 230.0
     axis = log_axis([price for _, price, _, _ in found], width=width - left - 60)
     qualities = [quality for _, _, quality, _ in found]
     pad = (max(qualities) - min(qualities)) * 0.15 or 0.05
     low, high = min(qualities) - pad, max(qualities) + pad
-    parts = [line("axis", left, width - 60, floor, floor), line("axis", left, left, 16, floor)]
+    parts = [line("axis", left, width - 60, floor, floor), line("axis", left, left, top, floor)]
     for tick in axis.ticks:
         x = left + axis.at(tick)
         parts.append(line("axis", x, x, floor, floor + 4))
         parts.append(f'<text x="{fixed(x)}" y="{fixed(floor + 17)}" text-anchor="middle">{tick:g}</text>')
     for share in (0.0, 0.5, 1.0):
         value = low + (high - low) * share
-        y = scale(value, low, high, floor, 16)
+        y = scale(value, low, high, floor, top)
         parts.append(f'<text x="{left - 6:g}" y="{fixed(y + 4)}" text-anchor="end">{value:.3f}</text>')
     parts.append(f'<text x="{fixed(width - 60)}" y="{fixed(floor + 34)}" text-anchor="end">{escape(across)}</text>')
     parts.append(f'<text x="0" y="10">{escape(up)}</text>')
-    at = {name: (left + axis.at(price), scale(quality, low, high, floor, 16)) for name, price, quality, _ in found}
+    at = {name: (left + axis.at(price), scale(quality, low, high, floor, top)) for name, price, quality, _ in found}
     steps = sorted((at[name] for name in best), key=lambda spot: spot[0])
     if len(steps) > 1:
         path = " ".join(f"{fixed(x)},{fixed(y)}" for x, y in steps)
