@@ -53,7 +53,8 @@ class RemoteProvider:
         self, vectors: Sequence[object], texts: Sequence[str], *, tokens: int | None, revision: str
     ) -> EmbeddedBatch:
         """Check an answer at the door and remember what it showed."""
-        if self.settings.revision and revision != self.settings.revision:
+        # A revision of several words (model, commit, number type) may be asked for by any one of them.
+        if self.settings.revision and self.settings.revision not in (revision, *revision.split()):
             raise self._endpoint.bad_answer(
                 f"revision {revision!r}, but {self.settings.revision!r} was asked for; leave revision out to take "
                 "what the provider has",

@@ -47,7 +47,7 @@ def model_folder(path: str, models_folder: Path | None) -> Path:
 
 
 class CrossEncoder:
-    """Logit of the relevant class for (query, text), at most 512 tokens (the longer part is cut). One pair at a time."""
+    """Logit of the relevant class for (query, text), at most 512 tokens (the longer part is cut), pair by pair."""
 
     def __init__(self, folder: Path) -> None:
         try:

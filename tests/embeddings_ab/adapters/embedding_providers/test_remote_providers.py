@@ -206,6 +206,12 @@ def test_a_reported_revision_other_than_the_one_asked_for_is_refused(server, cli
     assert failure.value.cause == "bad_answer"
 
 
+def test_a_revision_of_several_words_may_be_asked_for_by_its_commit(server, client):
+    opened("tei", server, client, revision=f"{1:040x}").embed(TEXTS, "document")
+    with pytest.raises(ProviderFailed, match="was asked for"):
+        opened("tei", server, client, revision=f"{2:040x}").embed(TEXTS, "document")
+
+
 def test_a_model_changed_behind_its_name_shows_in_the_canary_alone(server, client):
     server.state.reports_version = False
     provider = opened("openai", server, client)
