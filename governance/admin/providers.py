@@ -1,4 +1,4 @@
-"""Console pages of providers: rules, prices and the names of secrets of a project, each with a form and a confirmation."""
+"""Console pages of providers: rules, prices and names of secrets of a project, each with a form and a confirmation."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -119,7 +119,7 @@ def _split_pattern(pattern: str) -> tuple[str, str]:
     if not slash and authority.endswith("*"):
         authority, path = authority[:-1], "*"
     literal = authority if not authority.startswith("[") else authority[1:].replace("]", "", 1)
-    if not separator or _WILD & set(scheme) or _WILD & set(literal):
+    if not separator or not literal or _WILD & set(scheme) or _WILD & set(literal):
         raise InvalidInput(
             f"Field 'base_url': {pattern[:200]!r} must name scheme and host in full; patterns are for the path only, "
             "as in 'https://api.example.com/v1*'. '*' alone matches every address.",

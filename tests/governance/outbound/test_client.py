@@ -111,23 +111,32 @@ def test_credentials_do_not_follow_a_redirect_to_another_host_and_never_come_bac
 
 
 def test_a_post_is_not_redirected():
-    with serving(lambda asked: asked.answer(status=307, location="/elsewhere")) as server, client() as http:
-        with pytest.raises(OutboundRefused, match="not followed"):
-            http.post_json(f"http://127.0.0.1:{server.port}/", {})
+    with (
+        serving(lambda asked: asked.answer(status=307, location="/elsewhere")) as server,
+        client() as http,
+        pytest.raises(OutboundRefused, match="not followed"),
+    ):
+        http.post_json(f"http://127.0.0.1:{server.port}/", {})
     assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://user@127.0.0.1/", "http://0x7f.1/", "gopher://x"])
 def test_a_redirect_to_no_http_address_is_refused(location):
-    with serving(lambda asked: asked.answer(status=302, location=location)) as server, client() as http:
-        with pytest.raises(OutboundRefused):
-            http.get(f"http://127.0.0.1:{server.port}/")
+    with (
+        serving(lambda asked: asked.answer(status=302, location=location)) as server,
+        client() as http,
+        pytest.raises(OutboundRefused),
+    ):
+        http.get(f"http://127.0.0.1:{server.port}/")
 
 
 def test_redirects_end():
-    with serving(lambda asked: asked.answer(status=302, location="/")) as server, client() as http:
-        with pytest.raises(OutboundRefused, match="more than 5 times"):
-            http.get(f"http://127.0.0.1:{server.port}/")
+    with (
+        serving(lambda asked: asked.answer(status=302, location="/")) as server,
+        client() as http,
+        pytest.raises(OutboundRefused, match="more than 5 times"),
+    ):
+        http.get(f"http://127.0.0.1:{server.port}/")
     assert len(server.seen) == 6
 
 
@@ -207,9 +216,11 @@ def test_large_answers_are_refused_by_declared_and_by_real_size():
 def test_a_bomb_is_refused_while_it_inflates():
     bomb = gzip.compress(b"\0" * 50_000_000)
     assert len(bomb) < 60_000
-    with serving(lambda asked: asked.answer(bomb, content_encoding="gzip")) as server:
-        with client(max_response_bytes=1_000_000) as http:
-            failed = failure(lambda: http.get(f"http://127.0.0.1:{server.port}/"))
+    with (
+        serving(lambda asked: asked.answer(bomb, content_encoding="gzip")) as server,
+        client(max_response_bytes=1_000_000) as http,
+    ):
+        failed = failure(lambda: http.get(f"http://127.0.0.1:{server.port}/"))
     assert failed.cause == "too_large"
 
 

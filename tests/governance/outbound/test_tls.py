@@ -56,9 +56,11 @@ def test_the_name_is_verified_though_the_address_is_ours(contexts):
                 with pytest.raises(OutboundFailed, match="certificate") as failed:
                     http.get(f"https://{host}:{server.port}/")
                 assert (failed.value.cause, failed.value.is_transient) == ("connection", False)
-        with GuardedClient(allowed_private_hosts=allowed, resolver=lambda *_: ["127.0.0.1"]) as http:
-            with pytest.raises(OutboundFailed, match="certificate"):
-                http.get(f"https://api.example:{server.port}/")
+        with (
+            GuardedClient(allowed_private_hosts=allowed, resolver=lambda *_: ["127.0.0.1"]) as http,
+            pytest.raises(OutboundFailed, match="certificate"),
+        ):
+            http.get(f"https://api.example:{server.port}/")
     assert names[:2] == ["api.example", "other.example"]
     assert [headers["host"] for _, _, headers in server.seen] == [f"api.example:{server.port}"]
 
