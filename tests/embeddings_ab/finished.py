@@ -118,7 +118,13 @@ def make_finished_test(caller: Any, **fields: Any) -> AbTest:
             "report": REPORT,
             "report_hash": "a" * 64,
             "result_count": 6,
-            "spec": {"metrics": METRICS, "arms": {"bm25": {}, "minilm": {}}},
+            "spec": {
+                "name": "finished",
+                "corpus": str(query_set.corpus),
+                "query_set": str(query_set),
+                "metrics": METRICS,
+                "arms": {name: {"retrieval": "lexical"} for name in FOUND},
+            },
             **fields,
         },
     )

@@ -39,8 +39,8 @@ def test_a_good_specification_is_read_with_its_defaults():
     [
         ({**HYBRID, "fusion": {"method": "convex", "alpha": 1.5}}, "fusion.alpha", 1.5, "at least 0 and at most 1"),
         ({**HYBRID, "fusion": {"method": "convex", "alpha": -0.1}}, "fusion.alpha", -0.1, "at least 0 and at most 1"),
-        ({**HYBRID, "fusion": {"method": "rrf", "alpha": 0.5}}, "fusion.alpha", 0.5, "'rrf' has no such setting"),
-        ({**HYBRID, "fusion": {"method": "convex", "k": 60}}, "fusion.k", 60, "'convex' has no such setting"),
+        ({**HYBRID, "fusion": {"method": "rrf", "alpha": 0.7}}, "fusion.alpha", 0.7, "'rrf' has no such setting"),
+        ({**HYBRID, "fusion": {"method": "convex", "k": 30}}, "fusion.k", 30, "'convex' has no such setting"),
         (
             {**HYBRID, "fusion": {"vector_weight": 0, "lexical_weight": 0}},
             "fusion.vector_weight",
@@ -58,7 +58,7 @@ def test_a_good_specification_is_read_with_its_defaults():
         ({"retrieval": "vector", "provider": "openai"}, "base_url", None, "needs base_url and model"),
         ({**VECTOR, "base_url": "https://x.example"}, "base_url", "https://x.example", "calls nobody"),
         ({**VECTOR, "index": "hnws"}, "index.kind", "hnws", "Did you mean 'hnsw'?"),
-        ({**VECTOR, "index": {"kind": "exact", "m": 16}}, "index.m", 16, "no such setting"),
+        ({**VECTOR, "index": {"kind": "exact", "m": 20}}, "index.m", 20, "no such setting"),
         ({**VECTOR, "index": "hnsw", "quantisation": "bits"}, "quantisation", "bits", "only index 'exact'"),
         ({**VECTOR, "chunking": {"method": "none", "size": 64}}, "chunking.method", "none", "neither size nor overlap"),
         (
