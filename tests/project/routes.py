@@ -1,5 +1,6 @@
 """Every route of the protocol and of the native API, found by walking the URL resolver, and a good body for each."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,6 +104,16 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     dataset = {"name": "renamed", "datapoints": []}
     run = {"name": "renamed", "metadata": {"k": "v"}}
     key = {"name": "k"}
+    ab_test = {
+        "name": "another",
+        "corpus": ids["corpus_id"],
+        "query_set": ids["query_set_id"],
+        "metrics": ["nDCG@10"],
+        "arms": {
+            "a": {"retrieval": "lexical", "lexical": {"k1": 1.2}},
+            "b": {"retrieval": "hybrid", "provider": "synthetic", "fusion": {"method": "convex", "alpha": 0.4}},
+        },
+    }
     return {
         "POST session/start": {"session": session},
         "POST session/<str:session_id>/traces": {"events": [event]},
@@ -183,6 +194,12 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "rankings": {"q1": [{"document_id": "d1", "score": 1.5}]},
         },
         "DELETE api/v1/ab/runs/<str:uploaded_run_id>": None,
+        "POST api/v1/ab/plan": ab_test,
+        "POST api/v1/ab/tests": ab_test,
+        "DELETE api/v1/ab/tests/<str:test_id>": None,
+        "POST api/v1/ab/tests/<str:test_id>/start": None,
+        "POST api/v1/ab/tests/<str:test_id>/resume": None,
+        "POST api/v1/ab/tests/<str:test_id>/cancel": None,
     }
 
 
@@ -196,6 +213,7 @@ QUERIES = {
     "GET v1/metrics": "id={metric_id}",
     "GET api/v1/events": "run_id={run_id}",
     "GET api/v1/events/export": "run_id={run_id}",
+    "GET api/v1/ab/tests/<str:test_id>/movers": "arm=minilm",
 }
 PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name", "old_corpus_id": "corpus_id"}
 
@@ -203,8 +221,8 @@ PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name", "old
 def address(route: Route, ids: dict[str, str]) -> str:
     """The route's address for these ids."""
     path = "/" + route.pattern
-    for name in [part.split(">")[0] for part in route.pattern.split("<str:")[1:]]:
-        path = path.replace(f"<str:{name}>", ids[PARAMETERS.get(name, name)])
+    for kind, name in re.findall(r"<(str|path):(\w+)>", route.pattern):
+        path = path.replace(f"<{kind}:{name}>", ids[PARAMETERS.get(name, name)])
     query = QUERIES.get(route.name)
     return f"{path}?{query.format(**ids)}" if query else path
 
@@ -233,4 +251,7 @@ def nowhere() -> dict[str, str]:
         "corpus_id": "nobody",
         "query_set_id": "nobody",
         "uploaded_run_id": "nobody",
+        "test_id": "nobody",
+        "query_id": "nobody",
+        "collection_id": "nobody",
     }

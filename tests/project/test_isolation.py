@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from embeddings_ab.models import Collection
 from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
@@ -19,6 +20,7 @@ from governance.models import ApiKey, AuditEntry, AuditVerification, Member, Pro
 from governance.services import prices, providers, secrets
 from governance.services.projects import create_project, system_caller
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
+from tests.embeddings_ab.finished import make_finished_test
 from tests.factories import make_client, make_token
 from tests.project.routes import INGESTION, address, all_routes, bodies, is_write, nowhere
 
@@ -54,6 +56,8 @@ ANSWERED = {
     "POST api/v1/ab/corpora",
     "GET api/v1/ab/query-sets",
     "GET api/v1/ab/runs",
+    "GET api/v1/ab/tests",
+    "GET api/v1/ab/collections",
     "POST v1/events/export",
     "POST v1/events/search",
     "GET v1/events/schema",
@@ -121,6 +125,10 @@ def victim(db):
         caller, corpus, name=f"queries {SECRET}", queries={"q1": SECRET}, grades={"q1": {"d1": 1}}
     )
     uploaded_run = make_run(caller, query_set, name=f"run {SECRET}")
+    ab_test = make_finished_test(caller, name=SECRET)
+    collection = Collection.objects.create(
+        project=project, kind="lexical", content_hash="0" * 64, recipe={SECRET: 1}, corpus=corpus
+    )
     make_token(project)
     return project, {
         "session_id": str(session),
@@ -143,6 +151,9 @@ def victim(db):
         "corpus_id": corpus.public_id,
         "query_set_id": query_set.public_id,
         "uploaded_run_id": uploaded_run.public_id,
+        "test_id": ab_test.public_id,
+        "query_id": "q1",
+        "collection_id": collection.public_id,
     }
 
 
