@@ -48,6 +48,9 @@ def checked_batch(
         raise _bad(f"{provider} returned nested vectors of shape {checked.shape}, expected {(texts, expected)}")
     if (wrong := _first((~np.isfinite(checked)).any(axis=1))) is not None:
         raise _bad(f"{provider} returned NaN or an infinite number for text {wrong} of the batch", position=wrong)
+    # Also without normalising: a raw vector of the cache is normalised later, by the arms that ask for it.
+    if (zero := _first(~checked.any(axis=1))) is not None:
+        raise _zero(zero, provider)
     return unit_rows(checked, provider=provider) if normalise else checked
 
 
@@ -55,9 +58,7 @@ def unit_rows(vectors: npt.NDArray[np.float32], *, provider: str = "the model") 
     """The rows at length 1, each on its own, lengths summed in float64. A zero row is ProviderFailed (bad_answer)."""
     lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
     if (zero := _first(lengths == 0)) is not None:
-        raise _bad(
-            f"{provider} returned a zero vector for text {zero} of the batch, which has no direction", position=zero
-        )
+        raise _zero(zero, provider)
     unit: npt.NDArray[np.float32] = (vectors / lengths[:, None]).astype(np.float32)
     return unit
 
@@ -80,6 +81,12 @@ def _length(vector: Any) -> int:
 
 def _first(wrong: Any) -> int | None:
     return int(np.argmax(wrong)) if wrong.any() else None
+
+
+def _zero(position: int, provider: str) -> ProviderFailed:
+    return _bad(
+        f"{provider} returned a zero vector for text {position} of the batch, which has no direction", position=position
+    )
 
 
 def _bad(message: str, **details: Any) -> ProviderFailed:

@@ -17,8 +17,15 @@ def test_good_vectors_come_out_as_unit_rows_of_float32():
     assert vectors.tolist() == [[np.float32(0.6), np.float32(0.8)], [0.0, -1.0]]
 
 
-def test_vectors_stay_as_they_are_without_normalising_and_zero_is_then_no_error():
-    assert checked([[3, 4], [0, 0]], normalise=False).tolist() == [[3, 4], [0, 0]]
+def test_vectors_stay_as_they_are_without_normalising_but_zero_is_refused_all_the_same():
+    assert checked([[3, 4], [0, 2]], normalise=False).tolist() == [[3, 4], [0, 2]]
+    with pytest.raises(ProviderFailed, match="zero vector for text 1"):
+        checked([[3, 4], [0, 0]], normalise=False)
+
+
+def test_a_zero_vector_made_by_cutting_dimensions_is_refused():
+    with pytest.raises(ProviderFailed, match="zero vector for text 0"):
+        cut_dimensions(np.array([[0, 1]], dtype=np.float32), 1, normalise=True)
 
 
 def test_no_texts_give_no_vectors():
