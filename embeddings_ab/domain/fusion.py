@@ -17,12 +17,15 @@ def reciprocal_rank(
     k: int = RRF_K,
     weights: Sequence[float] | None = None,
     limit: int | None = None,
+    ties_by: Candidates | None = None,
 ) -> Candidates:
     """RRF(d) = sum over lists of weight / (k + rank of d), rank from 1; a list without d adds nothing.
 
     Cormack, Clarke and Buettcher, SIGIR 2009. Each list is cut to `depth` first; a list of weight 0 is left out
     whole. limit: how many fused documents to keep (default: all). Contributions are added smallest first, so the
-    order of the lists changes no bit. Raises ValueError for lists of different queries, k below 0 or bad weights.
+    order of the lists changes no bit. Equal sums are common (ranks 2 and 5 against 5 and 2): the document that
+    `ties_by` ranks better comes first, one that it lacks after it, and then the lower ordinal.
+    Raises ValueError for lists of different queries, k below 0 or bad weights.
     """
     _same_queries(lists)
     if k < 0:
@@ -42,8 +45,16 @@ def reciprocal_rank(
         total = np.zeros(len(union))
         for part in parts:
             total += part
-        _append(fused, union, total, limit)
+        order = np.lexsort((union, _places(union, ties_by.units[row] if ties_by else union[:0]), -total))[:limit]
+        fused.units.append(union[order])
+        fused.scores.append(total[order])
     return fused
+
+
+def _places(union: Ordinals, ranking: Ordinals) -> Ordinals:
+    """The place of each unit of `union` in a ranking; behind all of them where it is missing."""
+    places = {unit: place for place, unit in enumerate(ranking.tolist())}
+    return np.array([places.get(unit, len(places)) for unit in union.tolist()], dtype=np.int32)
 
 
 def convex(dense: Candidates, text: Candidates, *, alpha: float, depth: int, limit: int | None = None) -> Candidates:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import OperationalError, transaction
-from governance.outbound.retries import delay_before
 
 from embeddings_ab import telemetry
 from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus
@@ -17,6 +16,7 @@ from embeddings_ab.services.collections import give_back_reservations
 from governance.domain.errors import DomainError
 from governance.models.clock import from_now
 from governance.models.leased_work import LeasedWork, LeaseLost
+from governance.outbound.retries import delay_before
 
 MOST_ATTEMPTS = 6  # without progress in between
 log = structlog.get_logger(__name__)

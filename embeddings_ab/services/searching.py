@@ -132,7 +132,7 @@ class Searcher:
         if fusion.method == "convex":
             return convex(dense, text, alpha=fusion.alpha, depth=self.depths.fused)
         weights = [fusion.vector_weight, fusion.lexical_weight]
-        return reciprocal_rank([dense, text], depth=self.depths.fused, k=fusion.k, weights=weights)
+        return reciprocal_rank([dense, text], depth=self.depths.fused, k=fusion.k, weights=weights, ties_by=text)
 
     def _rerank(self, found: Found, texts: list[str]) -> None:
         reranker = self.reranker

@@ -104,3 +104,12 @@ def test_queries_without_hits_fuse_to_nothing():
     assert reciprocal_rank([empty, empty], depth=5).units[0].tolist() == []
     assert convex(empty, empty, alpha=0.5, depth=5).units[0].tolist() == []
     assert convex(empty, TEXT, alpha=0.5, depth=5).units[0].tolist() == [3, 4, 1]
+
+
+def test_equal_sums_go_to_the_document_that_the_tie_breaker_ranks_better():
+    dense = candidates_of([([1, 2, 3], [3.0, 2.0, 1.0])])
+    text = candidates_of([([3, 2, 1], [3.0, 2.0, 1.0])])
+    assert reciprocal_rank([dense, text], depth=10).units[0].tolist() == [1, 3, 2]  # 1 and 3 tie, the lower ordinal
+    assert reciprocal_rank([dense, text], depth=10, ties_by=text).units[0].tolist() == [3, 1, 2]
+    unknown = candidates_of([([2], [1.0])])
+    assert reciprocal_rank([dense, text], depth=10, ties_by=unknown).units[0].tolist() == [1, 3, 2]
