@@ -86,6 +86,7 @@ def highest(
     *,
     highest_grade: int | None = None,
     relevant_from: int = 1,
+    lowest: Mapping[Query, Mapping[str, float | None]] | None = None,
 ) -> dict[Query, dict[str, float | None]]:
     """What every measure could at best be if the unjudged units of each list were judged.
 
@@ -102,11 +103,14 @@ def highest(
     * nDCG' and Judged leave unjudged units out: their value itself.
 
     highest_grade: of the grading scale; default: the highest grade in `judgments`, at least 1. Below `relevant_from`
-    no unjudged unit can be relevant. None for queries without a relevant unit, as in `score`. Raises as `score` does.
+    no unjudged unit can be relevant. lowest: what `score` returned for the same, to spare it.
+    None for queries without a relevant unit, as in `score`. Raises as `score` does.
     """
     scale = max((max(grades.values(), default=1) for grades in judgments.values()), default=1)
     scale = max(1, scale) if highest_grade is None else highest_grade
-    results = score(rankings, judgments, measures, relevant_from=relevant_from)
+    if lowest is None:
+        lowest = score(rankings, judgments, measures, relevant_from=relevant_from)
+    results = {query: dict(lowest[query]) for query in rankings}
     _check_grades({"": {"": scale}}, measures)
     for query, units in rankings.items():
         grades = judgments.get(query, {})
@@ -227,7 +231,7 @@ def _highest(
     hits = [rank for rank, unit in enumerate(top, start=1) if grades.get(unit, 0) >= relevant_from]
     known, possible = _relevant(grades, relevant_from), len(hits) + len(unjudged)
     if family == "AP":
-        return _highest_average_precision(len(top), hits, unjudged, known)
+        return _highest_average_precision(hits, unjudged, known)
     if family == "Hit":
         return 1.0
     if family == "MRR":
@@ -239,17 +243,16 @@ def _highest(
     return possible / (relevant if family == "R" else min(measure.cutoff, relevant))
 
 
-def _highest_average_precision(length: int, hits: list[int], unjudged: list[int], known: int) -> float:
-    best = 0.0
-    is_relevant = np.zeros(length, dtype=bool)
-    is_relevant[np.array(hits, dtype=np.int64) - 1] = True
-    ranks = np.arange(1, length + 1)
-    for count in range(len(unjudged) + 1):
-        if count:
-            is_relevant[unjudged[count - 1] - 1] = True
-        precisions = np.cumsum(is_relevant)[is_relevant] / ranks[is_relevant]
-        best = max(best, math.fsum(precisions) / (known + count))
-    return best
+def _highest_average_precision(hits: list[int], unjudged: list[int], known: int) -> float:
+    """The m-th unjudged unit, at rank p, brings (relevant up to p, itself too) / p, and 1 / r to each hit r below."""
+    ranks, places = np.array(hits, dtype=np.int64), np.array(unjudged, dtype=np.int64)
+    above = np.searchsorted(ranks, places)
+    below = np.concatenate([[0.0], np.cumsum(1 / ranks[::-1])])[len(ranks) - above]
+    counts = np.arange(1, len(places) + 1)
+    sums = np.cumsum(
+        np.concatenate([[np.sum(np.arange(1, len(ranks) + 1) / ranks)], (above + counts) / places + below])
+    )
+    return float(np.max(sums / (known + np.arange(len(places) + 1))))
 
 
 def _highest_ndcg(

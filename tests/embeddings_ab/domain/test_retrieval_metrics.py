@@ -227,7 +227,7 @@ def test_an_empty_list_scores_zero_and_shows_no_share_of_judged():
     values = score({"q": []}, {"q": {1: 1}}, ALL)
     assert {name for name, value in values["q"].items() if value is None} == {f"Judged@{k}" for k in CUTOFFS}
     assert {value for value in values["q"].values() if value is not None} == {0.0}
-    assert highest({"q": []}, {"q": {1: 1}}, ALL) == values
+    assert highest({"q": []}, {"q": {1: 1}}, ALL, lowest=values) == highest({"q": []}, {"q": {1: 1}}, ALL) == values
 
 
 def test_grades_that_would_blow_up_the_scorer_are_refused():
