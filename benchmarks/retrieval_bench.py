@@ -71,9 +71,8 @@ def make(folder: Path, given: argparse.Namespace) -> dict[str, dict[int, int]]:
     judgments: dict[str, dict[int, int]] = {}
     for at, centre in enumerate(asked):
         judged = np.flatnonzero(cluster == centre)[:40]
-        judgments[f"q{at}"] = {
-            int(unit): int(grade) for unit, grade in zip(judged, draw.integers(0, 4, 40), strict=False)
-        }
+        grades = np.append(1, draw.integers(0, 4, 39))  # without a relevant one a query would be in no mean of ours
+        judgments[f"q{at}"] = {int(unit): int(grade) for unit, grade in zip(judged, grades, strict=False)}
     return judgments
 
 
