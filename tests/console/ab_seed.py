@@ -347,7 +347,7 @@ def report_of(test: AbTest, values: dict[str, dict[str, dict[int, float]]]) -> d
         },
         "arms": arms,
         "comparisons": [
-            _comparison(test, name, metric, values)
+            _comparison(name, metric, values)
             for metric in METRICS
             for name in ("minilm", "hybrid", "convex")
             if values.get(name)
@@ -373,14 +373,14 @@ def report_of(test: AbTest, values: dict[str, dict[str, dict[int, float]]]) -> d
     }  # fmt: skip
 
 
-def _comparison(test: AbTest, name: str, metric: str, values: dict[str, dict[str, dict[int, float]]]) -> dict[str, Any]:
+def _comparison(name: str, metric: str, values: dict[str, dict[str, dict[int, float]]]) -> dict[str, Any]:
     old, new = values["bm25"].get(metric, {}), values[name].get(metric, {})
     moves = [new[query] - old[query] for query in new if query in old]
     difference, half = _spread(moves)
     low, high = difference - half, difference + half
     verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
     shown = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}], n={len(moves)}".replace("-", "−")
-    is_complete = test.arms.get(name=name).queries_failed == 0
+    is_complete = len(moves) == len(old)
     p = math.erfc(abs(difference) / half * 1.96 / math.sqrt(2)) if half else 1.0
     if not is_complete:
         verdict = "undecided"

@@ -1,4 +1,4 @@
-"""The A/B pages in the system's Chromium: policy, accessibility, both themes, both widths, live parts, no JavaScript."""
+"""The A/B pages in the system's Chromium: policy, accessibility, themes, widths, live parts, no JavaScript."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe

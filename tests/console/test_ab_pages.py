@@ -1,13 +1,30 @@
 """Console pages of A/B tests: every page for every kind of visitor, what they say, what they cost in queries."""
 
+import re
+from html import unescape
+
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.console.ab_seed import SeededAb, seed_ab
+from embeddings_ab.models import AbTest, Arm, Collection, QueryResult
+from governance.domain.actions import Role
+from governance.models import AuditEntry
+from governance.services.projects import create_project
+from tests.console.ab_seed import METRICS, SeededAb, seed_ab
 from tests.console.seed import Seeded, seed
-from tests.console.test_pages import signed_in
+from tests.console.test_pages import member, signed_in
 
 pytestmark = pytest.mark.django_db
+TABS = ("metrics", "significance", "exploratory", "latency", "cost", "losses", "slices", "settings")
+SPEC = """
+metrics: [nDCG@10, R@10]
+control: bm25
+arms:
+  bm25: {retrieval: lexical}
+  plain: {retrieval: lexical, lexical: {stop_words: none}}
+"""
+FORM = {"name": "by form", "corpus": "cranfield@1", "query_set": "cranfield/test@1", "spec": SPEC}
 
 
 @pytest.fixture
@@ -27,13 +44,13 @@ def client(seeded: Seeded) -> Client:
 
 def pages_of(ab: SeededAb) -> dict[str, str]:
     done, test = ab.done.public_id, ab.tests
-    tabs = ("metrics", "significance", "exploratory", "latency", "cost", "losses", "slices", "settings")
     return {
         "ab tests": "/console/ab/",
         "ab tests filtered": "/console/ab/?name=nothing&status=failed&corpus=x",
         "ab test": f"/console/ab/{done}/",
-        **{f"ab {tab}": f"/console/ab/{done}/?tab={tab}" for tab in tabs},
+        **{f"ab {tab}": f"/console/ab/{done}/?tab={tab}" for tab in TABS},
         **{f"ab test {status}": f"/console/ab/{row.public_id}/" for status, row in test.items()},
+        "ab test plan": f"/console/ab/{test['created'].public_id}/?plan=1",
         "ab live": f"/console/ab/{test['running'].public_id}/live/",
         "ab queries": f"/console/ab/{done}/queries/",
         "ab queries lost": f"/console/ab/{done}/queries/?a=bm25&b=minilm&tab=losses",
@@ -43,11 +60,12 @@ def pages_of(ab: SeededAb) -> dict[str, str]:
         "ab query failed": f"/console/ab/{test['incomplete'].public_id}/queries/3/?b=minilm&depth=50",
         "ab query not run": f"/console/ab/{test['running'].public_id}/queries/3/",
         "collections": "/console/ab/collections/",
+        "collections filtered": "/console/ab/collections/?status=deleted&kind=lexical",
         "collections part": "/console/ab/collections/?part=live",
         **{f"collection {row.status}": f"/console/ab/collections/{row.public_id}/" for row in ab.collections},
-        "corpora": "/console/ab/corpora/",
+        "corpora": "/console/ab/corpora/?name=cran",
         "corpus": f"/console/ab/corpora/{ab.corpus.public_id}/",
-        "query sets": "/console/ab/query-sets/",
+        "query sets": "/console/ab/query-sets/?name=cran",
         "query set": f"/console/ab/query-sets/{ab.query_set.public_id}/",
     }
 
@@ -60,11 +78,418 @@ def writing_pages_of(ab: SeededAb) -> dict[str, str]:
     }
 
 
-def test_owner_opens_every_page(client: Client, ab: SeededAb) -> None:
+LISTS = {"ab tests", "ab tests filtered", "collections", "collections filtered", "corpora", "query sets"}
+PARTS = {"ab live", "collections part"}
+
+
+def state() -> tuple[object, ...]:
+    return (
+        list(AbTest.objects.order_by("pk").values_list("pk", "status")),
+        list(Arm.objects.order_by("pk").values_list("pk", "status")),
+        list(Collection.objects.order_by("pk").values_list("pk", "status")),
+        QueryResult.objects.count(),
+        AuditEntry.objects.count(),
+    )
+
+
+def body(page: str) -> str:
+    return page.split('<main id="hh-main"')[1].split("</main>")[0]
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", body(page)).split())
+
+
+def test_owner_opens_every_page_and_reading_changes_nothing(client: Client, ab: SeededAb) -> None:
+    before = state()
     for name, url in {**pages_of(ab), **writing_pages_of(ab)}.items():
         answer = client.get(url)
         assert answer.status_code == 200, name
         page = answer.content.decode()
         assert len(page) < 120_000, name
-        if name not in ("ab live", "collections part"):
-            assert '<main id="hh-main"' in page, name
+        assert "style=" not in (page if name in PARTS else body(page)), name
+    assert state() == before
+
+
+def test_anonymous_visitors_are_sent_to_the_login(ab: SeededAb) -> None:
+    for name, url in {**pages_of(ab), **writing_pages_of(ab)}.items():
+        assert Client().get(url).status_code == 302, name
+
+
+def test_members_of_another_project_get_404_for_every_foreign_object(ab: SeededAb) -> None:
+    other = User.objects.create_user("other", is_staff=True)
+    create_project(name="another project", owner=other)
+    client = signed_in(other)
+
+    for name, url in {**pages_of(ab), **writing_pages_of(ab)}.items():
+        answer = client.get(url)
+        own = LISTS | {"collections part", "new ab test"}
+        assert answer.status_code == (200 if name in own else 404), name
+        shown = answer.content.decode()
+        assert "hybrid against bm25" not in shown, name
+        assert "cranfield/test" not in shown, name
+
+
+def test_viewers_read_and_see_no_writing_button(seeded: Seeded, ab: SeededAb) -> None:
+    client, before = member(seeded, Role.VIEWER), state()
+
+    for name, url in pages_of(ab).items():
+        answer = client.get(url)
+        assert answer.status_code == 200, name
+        assert not re.search(r">(Delete|Start|Cancel|Resume|New) test<|>Run failed", answer.content.decode()), name
+    start = f"/console/ab/{ab.tests['created'].public_id}/start/"
+    for name, url in {**writing_pages_of(ab), "start": start}.items():
+        assert client.post(url).status_code == 403, name
+        assert client.get(url).status_code == (405 if name == "start" else 403), name
+    assert state() == before
+
+
+def test_the_first_thing_on_a_decided_test_is_the_verdict(client: Client, ab: SeededAb) -> None:
+    page = unescape(client.get(f"/console/ab/{ab.done.public_id}/").content.decode())
+    rows = {row["arm"]: row for row in ab.done.report["comparisons"] if row["role"] == "primary"}
+
+    assert rows["convex"]["verdict"] == "better"
+    assert page.index(rows["convex"]["sentence"]) < page.index("nDCG@10 of every arm") < page.index("Every metric")
+    for row in rows.values():
+        assert row["sentence"] in page
+    shown = text_of(page)
+    for arm, entry in ab.done.report["arms"].items():
+        mean = entry["metrics"]["nDCG@10"]["mean"]
+        assert f"{arm} control {mean:.3f}" in shown or f"{arm} {mean:.3f}" in shown
+    assert body(page).count('role="img"') >= 4  # axis and one interval per arm beside the control
+    assert f"{rows['minilm']['difference']:+.3f}".replace("-", "−") in page
+
+
+def test_numbers_of_every_tab_are_those_of_the_report(client: Client, ab: SeededAb) -> None:
+    url = f"/console/ab/{ab.done.public_id}/"
+    pages = {tab: text_of(client.get(url, {"tab": tab}).content.decode()) for tab in TABS}
+
+    for metric in METRICS:
+        assert f"{ab.done.report['arms']['hybrid']['metrics'][metric]['mean']:.3f}" in pages["metrics"]
+    assert "Mean over 23 queries (1 more undefined)" in pages["metrics"]
+    assert "As little as" in pages["metrics"]
+    assert "<0.001 ≠" in pages["significance"].replace("&lt;", "<")
+    assert "Exploratory. Fixed at the start was nDCG@10 alone." in pages["exploratory"]
+    assert "R@10 ↑" in pages["exploratory"]
+    assert "5.4 / 11.9 / 20.0" in pages["latency"]
+    assert "bm25, hybrid, convex are on the front" in pages["latency"]
+    assert "reused" in pages["cost"]
+    assert "129.0 kB" in pages["cost"]
+    assert "embeds nothing" in pages["cost"]
+    assert re.search(r"bm25 20 0 30 9 0 0 39", pages["losses"])
+    assert "difficulty = hard" in pages["slices"]
+    assert "15 queries are few" in pages["slices"]
+    for fact in (ab.done.registration_hash, ab.done.report_hash, str(ab.done.seed)):
+        assert fact in pages["settings"]
+
+
+def test_another_exploratory_metric_is_a_link(client: Client, ab: SeededAb) -> None:
+    url = f"/console/ab/{ab.done.public_id}/?tab=exploratory"
+    assert "MRR@10 ↑" in client.get(f"{url}&metric=MRR@10").content.decode()
+    assert "R@10 ↑" in client.get(f"{url}&metric=nonsense").content.decode()
+
+
+def test_there_is_no_verdict_before_the_end(client: Client, ab: SeededAb) -> None:
+    running = ab.tests["running"]
+    AbTest.objects.filter(pk=running.pk).update(report=ab.done.report)  # left from before a resume
+    page = client.get(f"/console/ab/{running.public_id}/").content.decode()
+
+    assert "There is no verdict before the end." in page
+    assert "hh-verdicts" not in page
+    assert "hh-forest" not in page
+    assert "no verdict yet" in client.get("/console/ab/?name=chunk").content.decode()
+
+
+def test_an_incomplete_test_says_what_is_missing_and_offers_to_run_it_again(client: Client, ab: SeededAb) -> None:
+    page = client.get(f"/console/ab/{ab.tests['incomplete'].public_id}/").content.decode()
+
+    shown = text_of(page)
+    assert "minilm lacks 2 queries." in shown
+    assert "convex failed." in shown
+    assert "neither 0 nor dropped" in shown
+    assert "Run failed part again" in shown
+    assert "✖ 2 failed" in shown
+    assert "failed: no results" in shown
+
+
+def test_a_failed_test_names_cause_and_remedy(client: Client, ab: SeededAb) -> None:
+    shown = text_of(client.get(f"/console/ab/{ab.tests['failed'].public_id}/").content.decode())
+
+    assert "Provider refused the key (401)." in shown
+    assert "Replace the project secret, then resume the test." in shown
+    assert "Resume test" in shown
+
+
+def test_the_live_part_is_answered_by_304_until_something_changes(client: Client, ab: SeededAb) -> None:
+    running = ab.tests["running"]
+    url = f"/console/ab/{running.public_id}/live/"
+    first = client.get(url)
+    assert first["X-Live"] == "running"
+    assert "896 of 1,400" in first.content.decode()
+
+    again = client.get(url, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    Arm.objects.filter(test=running, name="minilm").update(queries_done=10)
+    changed = client.get(url, headers={"If-None-Match": first["ETag"]})
+    assert changed.status_code == 200
+    assert "10 of 24" in changed.content.decode()
+    AbTest.objects.filter(pk=running.pk).update(status="cancelled")
+    assert client.get(url)["X-Live"] == "ended"
+
+
+def test_collections_refresh_while_one_is_built(client: Client, ab: SeededAb) -> None:
+    assert client.get("/console/ab/collections/?part=live")["X-Live"] == "running"
+    assert "data-live=" in client.get("/console/ab/collections/").content.decode()
+    Collection.objects.filter(status__in=["building", "pending"]).update(status="ready")
+    assert client.get("/console/ab/collections/?part=live")["X-Live"] == "ended"
+    assert "data-live=" not in client.get("/console/ab/collections/").content.decode()
+
+
+def test_lists_are_filtered_and_say_so(client: Client, ab: SeededAb) -> None:
+    assert "hybrid against bm25" in client.get("/console/ab/?name=AGAINST&corpus=cranfield").content.decode()
+    page = client.get("/console/ab/?status=failed").content.decode()
+    assert "openai large" in page
+    assert "chunk sizes" not in page
+    assert "No tests match these filters." in client.get("/console/ab/?name=zzz").content.decode()
+    shown = text_of(client.get("/console/ab/collections/?status=failed").content.decode())
+    assert "cranfield@1 · cohere" in shown
+    assert "bm25s" not in shown
+    assert "No collections match" in client.get("/console/ab/collections/?status=deleting").content.decode()
+    assert "No corpus's name contains" in client.get("/console/ab/corpora/?name=zzz").content.decode()
+
+
+def test_queries_are_listed_by_how_far_they_moved(client: Client, ab: SeededAb) -> None:
+    page = client.get(f"/console/ab/{ab.done.public_id}/queries/?a=bm25&b=convex").content.decode()
+
+    stored = {
+        arm: {
+            row.query.external_id: row.metrics["nDCG@10"]
+            for row in QueryResult.objects.filter(test=ab.done, arm__name=arm).select_related("query")
+        }
+        for arm in ("bm25", "convex")
+    }
+    moves = {query: stored["convex"][query] - value for query, value in stored["bm25"].items() if value is not None}
+    wins, losses = sum(m > 1e-12 for m in moves.values()), sum(m < -1e-12 for m in moves.values())
+    assert f"convex wins {wins} of 23 queries on nDCG@10, loses {losses}" in text_of(page)
+    order = re.findall(r'hh-mono">(q\d+)<', page)
+    assert [round(abs(moves[query]), 9) for query in order[:-1]] == sorted(
+        (round(abs(move), 9) for move in moves.values()), reverse=True
+    )
+    assert order[-1] == "q000"  # undefined: nothing is judged
+    assert "1 is undefined" in text_of(page)
+
+
+def test_tabs_of_queries_show_their_kind_only(client: Client, ab: SeededAb) -> None:
+    url = f"/console/ab/{ab.tests['incomplete'].public_id}/queries/?a=bm25&b=minilm"
+    failed = client.get(f"{url}&tab=failed").content.decode()
+    assert re.findall(r'hh-mono">(q\d+)<', failed) == ["q003", "q004"]
+    assert "hh-chip-better" not in body(client.get(f"{url}&tab=losses").content.decode()).split("<tbody>")[1]
+    assert "No query is among the" in client.get(f"{url}&tab=wins&from=999").content.decode()
+    # An arm against itself: nothing but ties.
+    same = text_of(client.get(f"/console/ab/{ab.done.public_id}/queries/?a=bm25&b=bm25").content.decode())
+    assert "bm25 wins 0 of 23" in same
+    assert "ties 23" in same
+
+
+def test_a_query_shows_both_rankings_and_what_moved(client: Client, ab: SeededAb) -> None:
+    page = client.get(f"/console/ab/{ab.done.public_id}/queries/3/?a=bm25&b=convex").content.decode()
+
+    for name in ("bm25", "convex"):
+        ranked = QueryResult.objects.get(test=ab.done, arm__name=name, query__ordinal=3).ranked_ids[:10]
+        part = page.split(f"</span>{name}")[1].split("</ol>")[0]
+        assert re.findall(r"<code>(d\d+)</code>", part) == ranked
+    grades = dict(ab.query_set.queries.get(ordinal=3).judgments.values_list("document_id", "grade"))
+    relevant = [document for document, grade in grades.items() if grade > 0]
+    assert f"{len(relevant)} of {len(grades)} judged documents are relevant" in text_of(page)
+    assert "unjudged" in page
+    assert "Previous" in page
+    assert "enters" in page or "leaves" in page or "The same relevant documents" in page
+
+
+def test_a_query_that_failed_shows_its_cause_not_zero(client: Client, ab: SeededAb) -> None:
+    shown = text_of(client.get(f"/console/ab/{ab.tests['incomplete'].public_id}/queries/3/?b=minilm").content.decode())
+    assert "minilm failed on this query." in shown
+    assert "Provider did not answer in 60 s." in shown
+
+
+def test_unknown_ids_and_odd_parameters_are_answered(client: Client, ab: SeededAb) -> None:
+    done = ab.done.public_id
+    for path in (
+        "nothing",
+        "collections/nothing",
+        "corpora/nothing",
+        "query-sets/nothing",
+        f"{done}/queries/24",
+        "a%00",
+    ):
+        assert client.get(f"/console/ab/{path}/").status_code == 404, path
+    assert client.get(f"/console/ab/{done}/queries/99999999999999999999/").status_code == 404
+    for query in ("tab=x&metric=%00", "a=nobody&b=nobody&from=-3", "depth=7&plan=1"):
+        assert client.get(f"/console/ab/{done}/?{query}").status_code == 200
+        assert client.get(f"/console/ab/{done}/queries/?{query}").status_code == 200
+        assert client.get(f"/console/ab/{done}/queries/3/?{query}").status_code == 200
+    corpus = f"/console/ab/corpora/{ab.corpus.public_id}/"
+    assert "d050" in client.get(f"{corpus}?from=50").content.decode()
+    assert "First page" in client.get(f"{corpus}?from=50").content.decode()
+    assert "d000" in client.get(f"{corpus}?from=x").content.decode()
+
+
+def test_names_of_people_are_text_not_markup(client: Client, ab: SeededAb) -> None:
+    evil = '<script>"&'
+    AbTest.objects.filter(pk=ab.done.pk).update(name=evil)
+    Arm.objects.filter(test=ab.done, name="convex").update(name=evil)
+    report = ab.done.report
+    for row in report["comparisons"]:
+        row["arm"] = evil if row["arm"] == "convex" else row["arm"]
+    report["arms"][evil] = report["arms"].pop("convex")
+    AbTest.objects.filter(pk=ab.done.pk).update(report=report)
+
+    for tab in TABS:
+        page = client.get(f"/console/ab/{ab.done.public_id}/", {"tab": tab}).content.decode()
+        assert evil not in page
+        assert "&lt;script&gt;" in page
+    assert evil not in client.get(f"/console/ab/{ab.done.public_id}/queries/?b={evil}").content.decode()
+
+
+def test_a_form_shows_the_plan_then_creates_and_starts(
+    client: Client, ab: SeededAb, django_capture_on_commit_callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("embeddings_ab.dispatch.send_advance", sent.append)
+    number = AbTest.objects.count()
+
+    plan = client.post("/console/ab/new/", {**FORM, "do": "plan"})
+    assert plan.status_code == 200
+    assert "The plan: 2 arms over 24 queries. Nothing is embedded yet." in text_of(plan.content.decode())
+    assert AbTest.objects.count() == number
+    created = client.post("/console/ab/new/", {**FORM, "do": "create"})
+    assert created.status_code == 302
+    test = AbTest.objects.latest("pk")
+    assert (test.name, test.status, test.created_by) == ("by form", "created", "anna")
+    assert created["Location"] == f"/console/ab/{test.public_id}/"
+    started = client.post("/console/ab/new/", {**FORM, "name": "at once", "do": "start"})
+    assert started.status_code == 302
+    test = AbTest.objects.latest("pk")
+    assert (test.name, test.status) == ("at once", "queued")
+    assert sent == [[test.pk]]
+
+
+def test_the_form_says_what_is_wrong_beside_the_field(client: Client, ab: SeededAb) -> None:
+    wrong = [
+        ({"name": ""}, "name", "missing"),
+        ({"corpus": ""}, "corpus", "missing"),
+        ({"corpus": "nothing"}, "corpus", "no corpus"),
+        ({"query_set": "nothing"}, "query_set", "no query set"),
+        ({"spec": "arms: ["}, "spec", "not YAML"),
+        ({"spec": "a: \x07"}, "spec", "not YAML"),
+        ({"spec": "just words"}, "spec", "Write names and values"),
+        ({"spec": "a: &x [1]\nb: *x"}, "spec", "aliases"),
+        ({"spec": SPEC.replace("nDCG@10", "nDCG@ten")}, "spec", "nDCG@ten"),
+        ({"spec": SPEC.replace("lexical}", "lexikal}")}, "spec", "arms.bm25.retrieval"),
+        ({"spec": SPEC.replace("control: bm25", "control: nobody")}, "spec", "nobody"),
+    ]
+    before = state()
+    for change, field, words in wrong:
+        for button in ("plan", "start"):
+            answer = client.post("/console/ab/new/", {**FORM, **change, "do": button})
+            page = unescape(answer.content.decode())
+            assert answer.status_code in (400, 404), change
+            assert 'role="alert"' in page, change
+            assert words in page.split(f'id="e-{field}"')[1][:600], change
+            assert f'aria-describedby="e-{field}"' in page, change
+    assert state() == before
+
+
+def test_a_whole_specification_replaces_the_fields(client: Client, ab: SeededAb) -> None:
+    text = f"name: pasted\ncorpus: cranfield\nquery_set: cranfield/test\n{SPEC}"
+    assert client.post("/console/ab/new/", {"spec": text, "do": "create"}).status_code == 302
+    assert AbTest.objects.latest("pk").name == "pasted"
+
+
+def test_the_example_in_the_form_is_accepted_as_it_stands(client: Client, ab: SeededAb) -> None:
+    page = client.get("/console/ab/new/").content.decode()
+    assert "<option selected>cranfield@1</option>" in page
+    assert 'value="cranfield/test@1" selected' in page
+    text = re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.S)
+    assert text is not None
+    assert client.post("/console/ab/new/", {**FORM, "spec": text[1], "do": "create"}).status_code == 302
+
+
+def test_buttons_of_a_test_go_through_the_service(
+    client: Client, ab: SeededAb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embeddings_ab.dispatch.send_advance", lambda pks: None)
+    created, running, failed = (ab.tests[name] for name in ("created", "running", "failed"))
+    for test in (created, failed):
+        assert client.get(f"/console/ab/{test.public_id}/start/").status_code == 405
+        assert client.post(f"/console/ab/{test.public_id}/start/").status_code == 302
+        assert AbTest.objects.get(pk=test.pk).status == "queued"
+    assert client.post(f"/console/ab/{running.public_id}/start/").status_code == 409
+    assert client.get(f"/console/ab/{ab.done.public_id}/cancel/").status_code == 409
+    assert client.post(f"/console/ab/{running.public_id}/cancel/").status_code == 302
+    assert AbTest.objects.get(pk=running.pk).status == "cancelled"
+    assert client.post(f"/console/ab/{created.public_id}/delete/").status_code == 409
+    confirm = text_of(client.get(f"/console/ab/{ab.done.public_id}/delete/").content.decode())
+    assert f"its arms, {ab.done.result_count} results and its report go away" in confirm
+    assert client.post(f"/console/ab/{ab.done.public_id}/delete/").status_code == 302
+    assert not AbTest.objects.filter(pk=ab.done.pk).exists()
+    actions = set(AuditEntry.objects.filter(actor_label="anna").values_list("action", flat=True))
+    assert {"ab_test.start", "ab_test.cancel", "ab_test.delete"} <= actions
+
+
+def test_a_new_project_is_told_what_to_do_first(client: Client, ab: SeededAb) -> None:
+    empty = create_project(name="empty")
+    page = client.get(f"/console/ab/?project={empty.public_id}").content.decode()
+    assert "hhweb ab import" in page
+    assert "hhweb ab run spec.yaml" in page
+    for url in ("/console/ab/collections/", "/console/ab/corpora/", "/console/ab/query-sets/"):
+        assert "hh-empty" in client.get(url).content.decode()
+    assert "none imported yet" in client.get("/console/ab/new/").content.decode()
+
+
+def test_queries_do_not_grow_with_rows(client: Client, ab: SeededAb, django_assert_max_num_queries) -> None:
+    names = ["ab tests", "ab test", "ab significance", "ab test running", "ab live", "ab queries", "ab query",
+             "collections", "corpora", "corpus", "query sets", "query set"]  # fmt: skip
+    urls, before = pages_of(ab), {}
+    for name in names:
+        client.get(urls[name])
+        with django_assert_max_num_queries(20) as taken:
+            client.get(urls[name])
+        before[name] = len(taken)
+    seed_ab_more(ab)
+    for name in names:
+        with django_assert_max_num_queries(before[name]):
+            client.get(urls[name])
+
+
+def seed_ab_more(ab: SeededAb) -> None:
+    """More tests, arms, collections, versions and documents than before."""
+    for number in range(5):
+        AbTest.objects.create(
+            project=ab.done.project, name=f"more {number}", corpus=ab.corpus, query_set=ab.query_set, spec={"arms": {}},
+            registration_hash="0" * 64, primary_metric="nDCG@10", control="bm25", seed=1,
+        )  # fmt: skip
+        Arm.objects.create(
+            test=ab.done, name=f"arm {number}", position=10 + number, spec={}, status="completed",
+            documents=ab.collections[0],
+        )  # fmt: skip
+        Arm.objects.create(
+            test=ab.tests["running"], name=f"arm {number}", position=10 + number, spec={}, status="building",
+            documents=ab.collections[3],
+        )  # fmt: skip
+        Collection.objects.create(
+            project=ab.done.project, kind="documents", corpus=ab.corpus, content_hash=f"f{number:063}", recipe={}
+        )
+
+
+def test_the_sidebar_lights_one_entry(client: Client, ab: SeededAb) -> None:
+    for url, lit in (
+        ("/console/ab/", "A/B tests"),
+        ("/console/ab/collections/", "Collections"),
+        ("/console/runs/", "Runs"),
+    ):
+        page = client.get(url).content.decode()
+        side = page.split('id="nav-sidebar"')[1].split('<main id="hh-main"')[0]
+        active = [part for part in re.split(r"<a ", side) if "active" in part.split(">")[0].split()]
+        assert lit in side
+        assert len(active) <= 1, url
