@@ -19,6 +19,7 @@ from embeddings_ab.selectors.ab_tests import find_test
 from embeddings_ab.selectors.corpora import find_corpus
 from embeddings_ab.selectors.query_sets import find_query_set
 from embeddings_ab.services import collections, progress
+from embeddings_ab.services.provider_access import settings_of
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
 from governance.domain.errors import Conflict, InvalidInput
@@ -106,6 +107,8 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
                 )
     check_index(arm.index, dimensions=arm.dimensions, field=f"{field}.index")
     if arm.provider is not None:
+        with _Within(field):
+            settings_of(arm)
         with _Naming(f"{field}.provider", arm.provider):
             providers.require_allowed(
                 project_id=caller.project_id, provider=arm.provider, model=arm.model, base_url=arm.base_url
@@ -140,6 +143,21 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
                 field=f"{field}.run",
                 value=arm.run,
             )
+
+
+class _Within:
+    """Puts the arm before the field that a refusal names."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        details = getattr(error, "details", None)
+        if isinstance(details, dict) and "field" in details:
+            details["field"] = f"{self.field}.{details['field']}"
 
 
 class _Naming:

@@ -53,14 +53,10 @@ def _prepare(arm: Arm) -> None:
             Heartbeat(arm, on_lost=access.close) as beat,
         ):
             document_space = spaces.current_space(
-                project_id=test.project_id,
-                settings=settings,
-                provider=access.provider,
-                role="document",
-                private=private,
+                project_id=test.project_id, settings=settings, access=access, role="document", private=private
             )
             query_space = spaces.current_space(
-                project_id=test.project_id, settings=settings, provider=access.provider, role="query", private=private
+                project_id=test.project_id, settings=settings, access=access, role="query", private=private
             )
             beat.check()
     with transaction.atomic():

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from governance.outbound import limiter
-from governance.outbound.client import GuardedClient
 
 from embeddings_ab.adapters.embedding_providers import open_provider
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec
+from governance.outbound import limiter
+from governance.outbound.client import GuardedClient
 from governance.services import providers, secrets
 
 if TYPE_CHECKING:
@@ -70,7 +69,8 @@ def opened(*, project_id: int, settings: ProviderSettings) -> Iterator[Access]:
     client = GuardedClient() if settings.base_url else None
     try:
         value = secrets.reveal(project_id=project_id, name=settings.secret) if settings.secret else None
-        provider = open_provider(settings, secret_value=value, client=client)
+        # Raw vectors are cached; arms bring them to length while searching, so they share one space.
+        provider = open_provider(replace(settings, normalise=False), secret_value=value, client=client)
         try:
             yield Access(provider, client)
         finally:

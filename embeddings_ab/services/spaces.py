@@ -2,36 +2,37 @@
 
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import structlog
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from embeddings_ab import telemetry
 from embeddings_ab.domain.fingerprint import canonical_json_hash
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.models import EmbeddingSpace
-
-if TYPE_CHECKING:
-    from embeddings_ab.adapters.embedding_providers.protocol import EmbeddingProvider
+from embeddings_ab.services.provider_access import Access
 
 CANARY_VALID_FOR = dt.timedelta(minutes=10)
 Role = Literal["document", "query"]
 log = structlog.get_logger(__name__)
 
 
-def identity_of(settings: ProviderSettings, provider: "EmbeddingProvider", role: Role) -> dict[str, Any]:
+def identity_of(settings: ProviderSettings, access: Access, role: Role) -> dict[str, Any]:
     """Everything that changes a vector of this role.
 
     Dimensions cut here, normalisation and quantisation happen while searching: arms that differ in them alone share
     one space, and embed once.
     """
-    return {**replace(settings, normalise=True).identity(role), "revision": provider.revision}
+    with telemetry.timed_call(settings.provider):
+        revision = access.provider.ask_revision()
+    return {**replace(settings, normalise=False).identity(role), "revision": revision}
 
 
 def current_space(
-    *, project_id: int, settings: ProviderSettings, provider: "EmbeddingProvider", role: Role, private: str = ""
+    *, project_id: int, settings: ProviderSettings, access: Access, role: Role, private: str = ""
 ) -> EmbeddingSpace:
     """The space of the provider as it answers now.
 
@@ -39,7 +40,9 @@ def current_space(
     by more than the limit, another model stands behind the same name: a new generation begins, and nothing of the old
     one is reused. `private` (a test's id) makes a space that no other test shares.
     """
-    identity = {**identity_of(settings, provider, role), **({"private": private} if private else {})}
+    provider = access.provider
+    with access.slot(project_id):
+        identity = {**identity_of(settings, access, role), **({"private": private} if private else {})}
     key = canonical_json_hash(identity)
     current = EmbeddingSpace.objects.filter(project_id=project_id, identity_hash=key, is_current=True)
     space = current.first()
@@ -50,7 +53,8 @@ def current_space(
 
     from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS, drift, has_drifted
 
-    vectors = provider.embed([settings.prefix(role) + text for text in CANARY_TEXTS], role).vectors
+    with access.slot(project_id), telemetry.timed_call(settings.provider):
+        vectors = provider.embed([settings.prefix(role) + text for text in CANARY_TEXTS], role).vectors
     if space is not None:
         known = np.frombuffer(bytes(space.canary), dtype=np.float32).reshape(len(CANARY_TEXTS), -1)
         if not has_drifted(known, vectors):
