@@ -21,12 +21,16 @@ def test_demo_agrees_with_the_server_and_stops_the_platform(server_folder):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=480,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
     assert re.search(r"All \d+ figures of the server equal those computed here", ended.stdout)
     assert "raised, therefore failed and without scores: EXT-delivery-03, EXT-invoice-09" in ended.stdout
+    assert re.search(r"^hybrid beats bm25 by 0\.\d+ nDCG@10", ended.stdout, re.M), ended.stdout[-6000:]
+    assert re.search(r"^more-vectors( beats| loses to|: undecided)", ended.stdout, re.M)
+    assert "The second test made 0 new embeddings." in ended.stdout
+    assert ended.stdout.count("  (A/B test hhweb-docs") == 2
     assert f"make up DATA={data}" in ended.stdout
     assert (data / "credentials.json").stat().st_mode & 0o777 == 0o600
     left = subprocess.run(["pgrep", "-f", str(data)], capture_output=True, text=True, check=False).stdout
