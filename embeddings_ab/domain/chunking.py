@@ -158,4 +158,4 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 
 
 def _refusal(name: str, value: object, what: str) -> InvalidInput:
-    return InvalidInput(f"chunking.{name} {value!r} {what}", field=f"chunking.{name}", value=value)
+    return InvalidInput(f"Field 'chunking.{name}': {value!r} {what}.", field=f"chunking.{name}", value=value)

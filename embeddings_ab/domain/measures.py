@@ -107,4 +107,4 @@ def what_exists() -> str:
 
 
 def _refusal(text: object, field: str, what: str, remedy: str) -> InvalidInput:
-    return InvalidInput(f"{field}: {what} {text!r}; {remedy}", field=field, value=text, remedy=remedy)
+    return InvalidInput(f"Field {field!r}: {what} {text!r}; {remedy}.", field=field, value=text, remedy=remedy)

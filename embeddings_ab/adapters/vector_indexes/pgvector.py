@@ -9,7 +9,9 @@ from django.db.backends.utils import CursorWrapper
 
 from embeddings_ab.adapters import database_tables
 from embeddings_ab.domain.ranking import Candidates, FloatMatrix, Ordinals, search_each
+from governance.domain.errors import InvalidInput
 
+_EXTENSION = "vector"
 _PREFIX = "hhweb_ab_vectors"
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
 _COPY_END = b"\xff\xff"
@@ -23,7 +25,7 @@ def build(
     """Copy `vectors`, float32 (n, d), into a table; its name, which says the settings too. One that is there is kept.
 
     m: 0 for no index, else that of an HNSW index for dot products. half_precision: halfvec, 2 bytes a number.
-    Makes the extension if it is missing. Raises InvalidInput on another database.
+    Makes the extension if it is missing. Raises InvalidInput on another database, and on a server without pgvector.
     """
     kind = "pgvector_hnsw" if m else "pgvector_exact"
     database_tables.require_postgres("index.kind", kind)
@@ -37,7 +39,7 @@ def build(
         where = database_tables.quoted(name)
         # Two processes that make the extension at once would fail each other.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('hhweb pgvector', 0))")
-        cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {database_tables.quoted(_EXTENSION)}")
         cursor.execute(f"CREATE TABLE {where} (chunk integer PRIMARY KEY, vector {column}({dimensions}) NOT NULL)")
         with cursor.copy(f"COPY {where} (chunk, vector) FROM STDIN (FORMAT binary)") as copy:
             copy.write(_COPY_HEADER)
@@ -53,6 +55,7 @@ def build(
             )
         cursor.execute(f"ANALYZE {where}")
 
+    _require_extension(kind)
     database_tables.make_once(name, fill)
     return name
 
@@ -120,6 +123,18 @@ class PgvectorIndex:
             np.array([chunk for chunk, _ in rows], dtype=np.int64),
             -np.array([distance for _, distance in rows], dtype=np.float64),
         )
+
+
+def _require_extension(kind: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = %s", [_EXTENSION])
+        if cursor.fetchone() is None:
+            raise InvalidInput(
+                f"Field 'index.kind': {kind!r} needs the extension pgvector, which this PostgreSQL server lacks. "
+                "Install it there, or choose another index.",
+                field="index.kind",
+                value=kind,
+            )
 
 
 def _literal(query: npt.NDArray[np.float32]) -> str:

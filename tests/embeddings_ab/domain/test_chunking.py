@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from embeddings_ab.domain.chunking import METHODS, ChunkingSettings, Span, chunk, tokenize
@@ -18,6 +18,9 @@ TEXTS = st.one_of(
     ).map("".join),
 )
 
+# The same texts every time, on a machine however busy.
+STEADY = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
 
 @st.composite
 def chunking_settings(draw):
@@ -25,7 +28,7 @@ def chunking_settings(draw):
     return ChunkingSettings(draw(st.sampled_from(METHODS[1:])), size, draw(st.integers(0, size - 1)))
 
 
-@settings(max_examples=200, deadline=None)
+@STEADY
 @given(text=TEXTS, how=chunking_settings())
 @example(text="a" * 5000, how=ChunkingSettings("recursive", 3, 2))
 @example(text="\x00\x00.", how=ChunkingSettings("sentences", 1, 0))
@@ -49,6 +52,7 @@ def test_any_text_is_covered_within_size_and_overlap(text, how):
     assert spans == chunk(text, how)
 
 
+@STEADY
 @given(text=TEXTS)
 def test_a_text_is_whole_or_has_no_chunk(text):
     assert chunk(text, ChunkingSettings()) == ([Span(0, len(text))] if text.strip() else [])

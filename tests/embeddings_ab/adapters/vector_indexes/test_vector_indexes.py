@@ -270,6 +270,15 @@ def test_postgres_rows_that_are_missing_are_an_error():
         index.search(QUERIES[:1], 6)
 
 
+@pytest.mark.postgres_only
+@pytest.mark.django_db
+def test_a_server_without_pgvector_is_said(opened, monkeypatch):
+    monkeypatch.setattr(pgvector, "_EXTENSION", "no_such_extension")
+    with pytest.raises(InvalidInput, match="needs the extension pgvector") as refused:
+        opened("pgvector_exact")
+    assert refused.value.details["field"] == "index.kind"
+
+
 @pytest.mark.django_db
 @pytest.mark.skipif(os.environ.get("HHWEB_TEST_DATABASE") != "sqlite", reason="needs another database than PostgreSQL")
 @pytest.mark.parametrize("kind", ["pgvector_exact", "pgvector_hnsw"])
