@@ -24,7 +24,7 @@ from governance.outbound.retries import is_transient
 ADAPTED_FOR_SECONDS = 600  # without news the limit is the caller's again
 HALVED_AT_MOST_EVERY_SECONDS = 1.0  # the refusals of one burst are one piece of news
 _WAITER_FORGOTTEN_AFTER_SECONDS = 3.0
-_SHORTEST_POLL, _LONGEST_POLL = 0.01, 0.25
+_SHORTEST_POLL, _NEXT_POLL, _LONGEST_POLL = 0.01, 0.03, 0.25  # seconds
 
 # KEYS: holders, waiting (by arrival), seen (last look of each waiter), arrivals, adapted limit
 # ARGV: token, limit, lease in ms, patience with waiters in ms
@@ -43,7 +43,8 @@ local limit = tonumber(ARGV[2])
 local adapted = tonumber(redis.call('GET', KEYS[5]) or ARGV[2])
 if adapted < limit then limit = math.max(1, math.floor(adapted)) end
 local taken = 0
-if redis.call('ZRANK', KEYS[2], ARGV[1]) < limit - redis.call('ZCARD', KEYS[1]) then
+local rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+if rank < limit - redis.call('ZCARD', KEYS[1]) then
   redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZREM', KEYS[3], ARGV[1])
@@ -55,7 +56,7 @@ local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 local keep = tonumber(ARGV[4])
 if last[2] then keep = math.max(keep, last[2] - now) end
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], math.ceil(keep + 60000)) end
-return {taken, limit}
+return {taken, limit, rank}
 """
 # KEYS: holders. ARGV: token, lease in ms. Extends only a lease that has not run out.
 _RENEW = """
@@ -149,7 +150,7 @@ def _wait(wanted: Slot, wait_seconds: float) -> None:
     pause = _SHORTEST_POLL
     while True:
         try:
-            taken, limit = _run(_TAKE, keys, arguments)
+            taken, limit, rank = _run(_TAKE, keys, arguments)
         except redis.RedisError:
             raise OutboundFailed(
                 "The limits of providers are kept in Redis, which cannot be reached.",
@@ -169,7 +170,8 @@ def _wait(wanted: Slot, wait_seconds: float) -> None:
                 value=wanted.provider,
             )
         time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - jitter
-        pause = min(_LONGEST_POLL, pause * 1.5)
+        # Whoever is next looks often, so that a slot that comes free is not idle for long.
+        pause = min(_NEXT_POLL if rank < limit else _LONGEST_POLL, pause * 1.5)
 
 
 def _keys(project_id: int, provider: str) -> list[str]:

@@ -19,7 +19,7 @@ def to_loopback(*_):
 
 
 def client(**options) -> GuardedClient:
-    return GuardedClient(**{"allowed_private_hosts": LOCAL, "timeout": 20.0, **options})
+    return GuardedClient(**{"allowed_private_hosts": LOCAL, "timeout": 60.0, **options})
 
 
 def failure(call) -> OutboundFailed:

@@ -48,8 +48,15 @@ def test_forty_threads_never_pass_the_limit():
                 inside -= 1
 
     assert at_once(40, work) == [None] * 40
-    assert most == 3
+    assert 1 <= most <= 3
     assert limiter.in_use(**ONE) == 0
+
+
+def test_as_many_slots_as_the_limit_are_held_at_once():
+    with slot(3, wait=0), slot(3, wait=0), slot(3, wait=0):
+        assert limiter.in_use(**ONE) == 3
+        with pytest.raises(OutboundFailed, match="All 3 slots"):
+            slot(3, wait=0).__enter__()
 
 
 def test_processes_never_pass_the_limit_together():
@@ -89,24 +96,25 @@ def test_projects_and_providers_do_not_share():
 
 
 def test_the_slot_of_a_dead_holder_heals_after_its_lease():
-    dead = slot(1, lease=0.2)
-    dead.__enter__()
+    dead = slot(1)
+    token = dead.__enter__().token
     with pytest.raises(OutboundFailed):
         slot(1, wait=0.01).__enter__()
-    with slot(1) as held:
+    limiter._client().zadd(limiter._keys(1, "openai")[0], {token: 1})  # its lease is over
+    with slot(1, wait=0) as held:
         assert held.renew()
     dead.__exit__(None, None, None)  # late, and of no effect on others
     assert limiter.in_use(**ONE) == 0
 
 
 def test_a_renewed_lease_lasts_and_a_lost_one_is_not_renewed():
-    with slot(1, lease=0.5) as held:
-        held.lease_seconds = PATIENCE
+    with slot(1) as held:
+        held.lease_seconds = 100 * PATIENCE
         assert held.renew()
         key = limiter._keys(1, "openai")[0]
         (_, ends), *rest = limiter._client().zrange(key, 0, -1, withscores=True)
         assert rest == []
-        assert ends / 1000 - time.time() > PATIENCE / 2
+        assert ends / 1000 - time.time() > 50 * PATIENCE
         limiter._client().zadd(key, {held.token: 1})
         assert not held.renew()
 
