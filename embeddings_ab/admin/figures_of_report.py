@@ -209,30 +209,24 @@ def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> d
     primary, colours = report["test"]["primary_metric"], colours_of(arms)
     judged_name = next((name for name in names if name.startswith("Judged")), None)
     found = {arm.name: report["arms"].get(arm.name, {}).get("metrics", {}) for arm in arms}
-    bounds = [
-        value
-        for metrics in found.values()
-        for value in (metrics.get(primary) or {}).values()
-        if isinstance(value, float)
-    ]
-    if not any((metrics.get(primary) or {}).get("lowest") is not None for metrics in found.values()):
+    highest = [(metrics.get(primary) or {}).get("highest") for metrics in found.values()]
+    if all(value is None for value in highest):
         return None
-    axis = charts.value_axis([value for value in bounds if value <= 1])
+    axis = charts.value_axis(highest)
     lines: list[dict[str, Any]] = []
     for arm in arms:
         metric = found[arm.name].get(primary) or {}
-        lowest, mean, highest = metric.get("lowest"), metric.get("mean"), metric.get("highest")
+        mean, most = metric.get("mean"), metric.get("highest")
         judged = (found[arm.name].get(judged_name) or {}).get("mean") if judged_name else None
-        said = f"{arm.name}: {formats.score(mean)}, between {formats.score(lowest)} and {formats.score(highest)}"
+        said = f"{arm.name}: {formats.score(mean)} as judged, at most {formats.score(most)}"
         lines.append(
             {
                 "name": arm.name,
                 "colour": colours[arm.name],
                 "mean": mean,
-                "lowest": lowest,
-                "highest": highest,
+                "highest": most,
                 "judged": judged,
-                "plot": charts.whiskers(lowest, mean, highest, axis=axis, label=said, arm=colours[arm.name]),
+                "plot": charts.whiskers(mean, mean, most, axis=axis, label=said, arm=colours[arm.name]),
             }
         )
     shares: list[float] = [line["judged"] for line in lines if line["judged"] is not None]

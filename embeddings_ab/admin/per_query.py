@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models.fields.json import KT
+from django.db.models.fields.json import KeyTransform
 from django.http import HttpResponseBase
 
 from embeddings_ab.admin.figures_of_report import colours_of, comparisons_of
@@ -55,7 +55,7 @@ def chosen_arms(visit: Visit, test: AbTest, arms: Sequence[Arm]) -> tuple[Arm, A
 def values_of(test: AbTest, arm: Arm, metric: str) -> dict[int, tuple[float | None, bool]]:
     """(value, whether it failed) of one arm by query."""
     rows = QueryResult.objects.filter(test=test, arm=arm).order_by()
-    found = rows.annotate(value=KT(f"metrics__{metric}")).values_list("query_id", "value", "is_failed")
+    found = rows.annotate(value=KeyTransform(metric, "metrics")).values_list("query_id", "value", "is_failed")
     return {query: (None if failed or value is None else float(value), failed) for query, value, failed in found}
 
 

@@ -49,7 +49,7 @@ def difference_axis(values: Sequence[float | None], *, margin: float | None = No
     """An axis around zero, as far to both sides as the farthest of `values` and the margin; ±1 without any."""
     reach = max((abs(value) for value in finite([*values, margin])), default=0.0) or 1.0
     reach *= 1.04  # a line that ends at the edge would look cut
-    step = step_of(reach, 2)
+    step = step_of(reach, 3)
     each = math.floor(reach / step)
     return Axis(-reach, reach, tuple(index * step for index in range(-each, each + 1)), width=width)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from embeddings_ab.domain.explanation import blame
 from embeddings_ab.domain.spec_errors import read_spec
 from embeddings_ab.models import (
     AbTest,
@@ -299,7 +300,6 @@ def _metrics(ranked: list[str], relevant: list[str], judged: set[str]) -> dict[s
         "R@100": sum(d in ranked for d in relevant) / len(relevant),
         "MRR@10": 0.0 if first is None else 1 / (first + 1),
         "Judged@10": sum(d in judged for d in ranked[:10]) / 10,
-        "nDCG@10 lowest": gain / ideal * 0.9,
         "nDCG@10 highest": min(1.0, gain / ideal + 0.3),
     }
 
@@ -308,11 +308,11 @@ def _stage(arm: str, ranked: list[str], document: str, chance: random.Random) ->
     final = ranked.index(document) + 1 if document in ranked else None
     seen = chance.randrange(1, 120) if final or chance.random() < 0.5 else None
     sides = {"bm25": ("lexical",), "minilm": ("vector",)}.get(arm, ("vector", "lexical"))
-    stage: dict[str, Any] = {"chunked": True, "vector": None, "lexical": None, "fused": None, "reranked": None}
-    stage |= dict.fromkeys(sides, seen)
+    stage: dict[str, Any] = dict.fromkeys(sides, seen)
     if len(sides) == 2:
         stage["fused"] = final
-    return stage | {"final": final}
+    stage |= {"final": final, "chunked": True}
+    return {"grade": 1, "stage": blame(stage).value, **stage}
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
@@ -332,7 +332,7 @@ def report_of(test: AbTest, values: dict[str, dict[str, dict[int, float]]]) -> d
             if found:
                 mean, half = _spread(found)
                 entry |= {"mean": mean, "low": mean - half, "high": mean + half}
-                for bound in ("lowest", "highest") if metric == "nDCG@10" else ():
+                for bound in ("highest",) if metric == "nDCG@10" else ():
                     entry[bound] = _spread(list(values[arm.name][f"nDCG@10 {bound}"].values()))[0]
             measured[metric] = entry
         arms[arm.name] = {"status": arm.status, "queries_failed": arm.queries_failed, "metrics": measured}

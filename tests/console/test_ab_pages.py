@@ -7,7 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Collection, QueryResult
+from embeddings_ab.services import decisions
 from governance.domain.actions import Role
 from governance.models import AuditEntry
 from governance.services.projects import create_project
@@ -97,7 +99,7 @@ def body(page: str) -> str:
 
 
 def text_of(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", body(page)).split())
+    return unescape(" ".join(re.sub(r"<[^>]+>", " ", body(page)).split()))
 
 
 def test_owner_opens_every_page_and_reading_changes_nothing(client: Client, ab: SeededAb) -> None:
@@ -168,7 +170,7 @@ def test_numbers_of_every_tab_are_those_of_the_report(client: Client, ab: Seeded
         assert f"{ab.done.report['arms']['hybrid']['metrics'][metric]['mean']:.3f}" in pages["metrics"]
     assert "Mean over 23 queries (1 more undefined)" in pages["metrics"]
     assert "As little as" in pages["metrics"]
-    assert "<0.001 ≠" in pages["significance"].replace("&lt;", "<")
+    assert "<0.001 ≠" in pages["significance"]
     assert "Exploratory. Fixed at the start was nDCG@10 alone." in pages["exploratory"]
     assert "R@10 ↑" in pages["exploratory"]
     assert "5.4 / 11.9 / 20.0" in pages["latency"]
@@ -493,3 +495,23 @@ def test_the_sidebar_lights_one_entry(client: Client, ab: SeededAb) -> None:
         active = [part for part in re.split(r"<a ", side) if "active" in part.split(">")[0].split()]
         assert lit in side
         assert len(active) <= 1, url
+
+
+def test_what_the_statistics_really_write_is_shown(client: Client, ab: SeededAb) -> None:
+    test = ab.done
+    spec = TestSpec.model_validate({**test.spec, "draws": 1000})
+    report, digest = decisions.make(test, spec, list(test.arms.all()))
+    AbTest.objects.filter(pk=test.pk).update(report=report, report_hash=digest)
+
+    pages = {tab: text_of(client.get(f"/console/ab/{test.public_id}/", {"tab": tab}).content.decode()) for tab in TABS}
+    for row in report["comparisons"]:
+        if row["role"] == "primary":
+            assert row["sentence"] in pages["metrics"]
+            assert f"{row['difference']:+.3f}".replace("-", "−") in pages["metrics"]
+    best = report["arms"]["convex"]["metrics"]["nDCG@10"]
+    assert f"[{best['low']:.3f}, {best['high']:.3f}]" in pages["metrics"]
+    pairs = pages["significance"]
+    for row in report["all_pairs"]:
+        assert ("<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}") in pairs
+    assert "difficulty = hard" in pages["slices"]
+    assert not re.search(r"\b(None|nan)\b", " ".join(pages.values()))
