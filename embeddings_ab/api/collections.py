@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.generics import GenericAPIView
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -13,6 +14,7 @@ from embeddings_ab.api.ab_test_serializers import CollectionDetailOut, Collectio
 from embeddings_ab.api.filters import CollectionFilters
 from embeddings_ab.models import Collection
 from embeddings_ab.selectors import collections as selectors
+from embeddings_ab.services import cleanup
 from governance.api.authentication import caller_of
 from governance.api.requests import ProjectView
 from governance.domain.actions import Action
@@ -37,7 +39,7 @@ class CollectionList(ListModelMixin, GenericAPIView[Any], ProjectView):
 class CollectionDetail(ProjectView):
     """One collection."""
 
-    actions = {"GET": Action.AB_READ}
+    actions = {"GET": Action.AB_READ, "DELETE": Action.AB_WRITE}
 
     @extend_schema(
         operation_id="get_ab_collection",
@@ -47,3 +49,14 @@ class CollectionDetail(ProjectView):
     def get(self, request: Request, collection_id: str) -> Response:
         found = selectors.find_collection(caller_of(request), collection_id)
         return Response(CollectionDetailOut(found).data)
+
+    @extend_schema(
+        operation_id="delete_ab_collection",
+        summary="Delete a collection that no test holds; a worker removes its files",
+        responses={202: CollectionDetailOut},
+    )
+    def delete(self, request: Request, collection_id: str) -> Response:
+        caller = caller_of(request)
+        cleanup.delete_collection(caller=caller, collection_id=collection_id)
+        found = selectors.find_collection(caller, collection_id)
+        return Response(CollectionDetailOut(found).data, status=status.HTTP_202_ACCEPTED)

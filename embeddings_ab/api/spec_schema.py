@@ -50,7 +50,9 @@ def in_openapi_3_0(schema: Any) -> Any:
     if isinstance(choices, list) and {"type": "null"} in choices:
         del said["anyOf"]
         rest = [choice for choice in choices if choice != {"type": "null"}]
-        said |= rest[0] if len(rest) == 1 and "$ref" not in rest[0] else {"allOf": rest}
+        if len(rest) > 1:
+            rest = [{"anyOf": rest}]
+        said |= {"allOf": rest} if rest[0].keys() & {"$ref", "anyOf"} else rest[0]
         said["nullable"] = True
     for bound in ("Minimum", "Maximum"):
         if type(said.get(f"exclusive{bound}")) in (int, float):  # a boolean was spelled so already

@@ -200,6 +200,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "POST api/v1/ab/tests/<str:test_id>/start": None,
         "POST api/v1/ab/tests/<str:test_id>/resume": None,
         "POST api/v1/ab/tests/<str:test_id>/cancel": None,
+        "DELETE api/v1/ab/collections/<str:collection_id>": None,
     }
 
 

@@ -5,6 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from embeddings_ab.models import Collection, CollectionUse, EmbeddingSpace
+from governance.models import AuditEntry
 from tests.embeddings_ab.factories import make_query_set, make_test_row
 from tests.embeddings_ab.rows import space_fields
 from tests.factories import make_client, make_project, make_token
@@ -91,8 +92,30 @@ def test_lists_take_as_many_queries_for_sixty_rows_as_for_one(api, caller):
     assert counts[0] == counts[1] <= 6
 
 
+def test_a_collection_that_nobody_holds_is_deleted_and_a_held_one_is_not(
+    api, caller, monkeypatch, django_capture_on_commit_callbacks
+):
+    sent = []
+    monkeypatch.setattr("governance.dispatch._send", lambda task, pk: sent.append(pk))
+    query_set = make_query_set(caller)
+    free, held = make_collections(query_set, 2)
+    test = make_test_row(query_set)
+    CollectionUse.objects.create(test=test, collection=held)
+    refused = api.delete(f"{COLLECTIONS}/{held.public_id}")
+    assert refused.status_code == 409
+    assert test.public_id in refused.json()["error"]["message"]
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = api.delete(f"{COLLECTIONS}/{free.public_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "deleting")
+    assert sent == [free.pk]
+    assert AuditEntry.objects.get(action="collection.delete").target_id == free.public_id
+    assert Collection.objects.get(pk=held.pk).status == "ready"
+
+
 def test_another_project_finds_nothing(caller):
     (made,) = make_collections(make_query_set(caller))
     stranger = make_client(make_token(make_project()))
     assert stranger.get(COLLECTIONS).json()["results"] == []
     assert stranger.get(f"{COLLECTIONS}/{made.public_id}").status_code == 404
+    assert stranger.delete(f"{COLLECTIONS}/{made.public_id}").status_code == 404
+    assert Collection.objects.get().status == "ready"

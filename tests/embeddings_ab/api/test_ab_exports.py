@@ -14,6 +14,7 @@ from embeddings_ab.domain import export_rows
 from embeddings_ab.models import Arm, QueryResult
 from embeddings_ab.selectors import result_pages
 from embeddings_ab.services.exports import export_results
+from governance.domain.errors import InvalidInput
 from governance.models import AuditEntry
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_results, make_test_row
 from tests.embeddings_ab.finished import METRICS, make_finished_test
@@ -163,6 +164,20 @@ def test_wrong_parameters_are_refused_by_name_and_not_audited(api, test_id, para
     assert answer.status_code == 400
     assert answer.json()["error"]["details"]["field"] == field
     assert not AuditEntry.objects.filter(action="ab_test.export").exists()
+
+
+def test_the_service_refuses_unknown_formats_for_every_edge_and_takes_csv_where_none_is_named(caller, test_id):
+    with pytest.raises(InvalidInput, match="csv, json, trec or qrels"):
+        export_results(caller=caller, test_id=test_id, format="xml")
+    made = export_results(caller=caller, test_id=test_id, format="")
+    assert made.headers["Content-Type"].startswith("text/csv")
+
+
+def test_failed_queries_have_no_line_in_a_run(api, test_id):
+    text = body_of(api.get(f"/api/v1/ab/tests/{test_id}/export?format=trec&arm=minilm"))
+    QueryResult.objects.filter(arm__name="minilm").update(is_failed=True)
+    assert text.count("\n") == 3
+    assert body_of(api.get(f"/api/v1/ab/tests/{test_id}/export?format=trec&arm=minilm")) == ""
 
 
 @pytest.mark.parametrize("path", [*(f"export?{query}" for query in FILES.values()), "report.html"])
