@@ -113,7 +113,7 @@ class CollectionOut(serializers.Serializer[Any]):
     corpus = VersionOut()
     query_set = VersionOut(allow_null=True)
     provider = serializers.SerializerMethodField(help_text="null for a lexical index")
-    model = serializers.SerializerMethodField()
+    model = serializers.SerializerMethodField(method_name="model_of")
     revision = serializers.SerializerMethodField(help_text="what really answered, not what was asked for")
     dimensions = serializers.SerializerMethodField()
     document_count = serializers.IntegerField()
@@ -137,7 +137,7 @@ class CollectionOut(serializers.Serializer[Any]):
         """Of its space."""
         return row.space.provider if row.space else None
 
-    def get_model(self, row: Collection) -> str | None:
+    def model_of(self, row: Collection) -> str | None:
         """Of its space."""
         return row.space.model if row.space else None
 

@@ -19,6 +19,7 @@ from embeddings_ab.selectors.ab_tests import find_test
 from embeddings_ab.selectors.corpora import find_corpus
 from embeddings_ab.selectors.query_sets import find_query_set
 from embeddings_ab.services import collections, progress
+from embeddings_ab.services.corpora import require_still_there
 from embeddings_ab.services.provider_access import settings_of
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
@@ -181,6 +182,8 @@ def create_test(*, caller: Caller, spec: TestSpec) -> AbTest:
     """Store a test. What decides is hashed now: whatever departs from it later is exploratory."""
     caller.require(Action.AB_WRITE)
     complete, corpus, query_set = checked(caller=caller, spec=spec)
+    require_still_there(corpus, field="corpus", locked=True)
+    require_still_there(query_set, field="query_set", locked=True)
     written = complete.model_dump(mode="json")
     quotas.reserve(project_id=caller.project_id, resource=Resource.AB_TESTS)
     test = AbTest.objects.create(
