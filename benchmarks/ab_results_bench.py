@@ -111,7 +111,7 @@ def seed(project: int, given: argparse.Namespace) -> str:
         finished_at=timezone.now(),
     )
     arms = [
-        Arm.objects.create(test=test, name=f"arm-{n}", position=n, spec={}, status="completed")
+        Arm.objects.create(test=test, name=f"arm-{n}", position=n, spec={}, status="completed", queries_done=queries)
         for n in range(given.arms)
     ]
     measured = ", ".join(f"'{name}', round(random()::numeric, 12)" for name in MEASURES)

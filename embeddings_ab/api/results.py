@@ -50,15 +50,17 @@ class TestResults(ProjectView):
         test = find_test(caller_of(request), test_id)
         limit, number, after = given["limit"], given.get("page", 1), given.get("after")
         selection = _selection(given, test)
+        total = result_pages.total(test, selection)
         # One more than asked for tells whether there is a next page.
-        if after is None:
+        if after is None and total == 0:
+            rows = []  # nothing to look for among a million rows
+        elif after is None:
             rows = result_pages.numbered_page(test, selection, start=(number - 1) * limit, size=limit + 1)
         elif "page" in given:
             raise InvalidInput("Query parameters 'page' and 'after' are two ways of paging; use one.", field="page")
         else:
             rows = result_pages.page_after(test, selection, after=result_pages.parse_cursor(after), size=limit + 1)
         shown, has_next = rows[:limit], len(rows) > limit
-        total = result_pages.total(test, selection)
         return Response(
             {
                 "results": [_result(row, given["depth"]) for row in shown],

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from embeddings_ab.domain.statuses import TEST_ENDED
+from embeddings_ab.domain.statuses import TEST_ENDED, ArmStatus
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from governance.domain.errors import InvalidInput
 
 EXPORT_CHUNK = 1000
+_WITH_FINAL_NUMBERS = (ArmStatus.COMPLETED, ArmStatus.INCOMPLETE)
 _CURSOR = re.compile(r"r([0-9a-f]{1,15})", re.ASCII)
 _COLUMNS = (
     "pk",
@@ -105,9 +106,15 @@ def selected(test: AbTest, selection: ResultSelection) -> QuerySet[QueryResult]:
 
 
 def total(test: AbTest, selection: ResultSelection) -> int:
-    """How many results the selection has: the stored number where there is one."""
-    if selection.is_everything and test.status in TEST_ENDED and test.result_count:
-        return test.result_count
+    """How many results the selection has: from the stored numbers of a test that has ended, else counted."""
+    if test.status in TEST_ENDED and selection.query is None:
+        if selection.is_everything and test.result_count:
+            return test.result_count
+        arms = [selection.arm] if selection.arm is not None else list(Arm.objects.filter(test=test))
+        if all(arm.status in _WITH_FINAL_NUMBERS for arm in arms):
+            failed = sum(arm.queries_failed for arm in arms)
+            done = sum(arm.queries_done for arm in arms)
+            return {None: done, True: failed, False: done - failed}[selection.failed]
     return selected(test, selection).count()
 
 
