@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 COMPLETE = "complete.json"

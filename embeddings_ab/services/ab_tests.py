@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from embeddings_ab import dispatch, telemetry
+from embeddings_ab.adapters.database_tables import require_postgres
+from embeddings_ab.adapters.embedding_providers import require_installed
 from embeddings_ab.adapters.vector_indexes import check_settings as check_index
 from embeddings_ab.domain.fingerprint import canonical_json_hash
 from embeddings_ab.domain.measures import parse_measure
@@ -95,46 +97,30 @@ def _check_limit(most: int | None, there: int, field: str, what: str) -> None:
         )
 
 
+def _require_database(field: str, arm: ArmSpec) -> None:
+    """Refuse what only PostgreSQL has, on an installation that runs on another database."""
+    named: dict[str, str] = {f"{field}.index.kind": arm.index.kind}
+    if arm.lexical is not None:
+        named[f"{field}.lexical.engine"] = arm.lexical.engine
+    for part, name in named.items():
+        if name in _POSTGRES_ONLY:
+            require_postgres(part, name)
+
+
 def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) -> None:
-    if connection.vendor != "postgresql":
-        for part, name in ((f"{field}.index.kind", arm.index.kind), (f"{field}.lexical.engine",
-                           arm.lexical.engine if arm.lexical else "")):  # fmt: skip
-            if name in _POSTGRES_ONLY:
-                raise InvalidInput(
-                    f"Field {part!r}: {name!r} needs PostgreSQL, this installation runs on SQLite. Choose another, or "
-                    "start with --database postgres.",
-                    field=part,
-                    value=name,
-                )
+    _require_database(field, arm)
     check_index(arm.index, dimensions=arm.dimensions, field=f"{field}.index")
     if arm.provider is not None:
         with _Within(field):
             settings_of(arm)
-        with _Naming(f"{field}.provider", arm.provider):
-            providers.require_allowed(
-                project_id=caller.project_id, provider=arm.provider, model=arm.model, base_url=arm.base_url
-            )
     if arm.provider in LOCAL_PROVIDERS:
-        from embeddings_ab.adapters.embedding_providers import require_installed
-
         require_installed(arm.provider, field=f"{field}.provider")
-    remote = [(f"{field}.base_url", arm.base_url, arm.secret)]
-    if arm.reranker is not None and arm.reranker.url:
-        remote.append((f"{field}.reranker.url", arm.reranker.url, arm.reranker.secret))
-    if arm.external is not None:
-        remote.append((f"{field}.external.url", arm.external.url, arm.external.secret))
-    for part, url, secret in remote:
-        if url:
-            addresses.require_public(url, field=part)
-            if part.endswith("url") and part != f"{field}.base_url":
-                providers.require_allowed(
-                    project_id=caller.project_id,
-                    provider="reranker" if "reranker" in part else "external",
-                    model="",
-                    base_url=url,
-                )
+    for part, url, secret in _calls_of(field, arm):
+        addresses.require_public(url, field=part)
         if secret:
-            secrets.require_known(project_id=caller.project_id, name=secret, field=part.rsplit(".", 1)[0] + ".secret")
+            name = f"{part.rsplit('.', 1)[0]}.secret"
+            secrets.require_known(project_id=caller.project_id, name=secret, field=name)
+    _require_allowed(caller.project_id, field, arm)
     if arm.run:
         run = UploadedRun.objects.filter(project_id=caller.project_id, name=arm.run).select_related("query_set").first()
         if run is None or run.query_set.name != query_set.name:
@@ -144,6 +130,32 @@ def _check_arm(caller: Caller, field: str, arm: ArmSpec, query_set: QuerySet) ->
                 field=f"{field}.run",
                 value=arm.run,
             )
+
+
+def _calls_of(field: str, arm: ArmSpec) -> list[tuple[str, str, str]]:
+    """Field, address and secret of everything outside that the arm calls."""
+    found: list[tuple[str, str, str]] = []
+    if arm.base_url:
+        found.append((f"{field}.base_url", arm.base_url, arm.secret))
+    if arm.reranker is not None and arm.reranker.url:
+        found.append((f"{field}.reranker.url", arm.reranker.url, arm.reranker.secret))
+    if arm.external is not None:
+        found.append((f"{field}.external.url", arm.external.url, arm.external.secret))
+    return found
+
+
+def _require_allowed(project_id: int, field: str, arm: ArmSpec) -> None:
+    """Everything that the arm uses must be allowed by the project's rules at this moment."""
+    used: list[tuple[str, str, str, str]] = []
+    if arm.provider is not None:
+        used.append((f"{field}.provider", arm.provider, settings_of(arm).model, arm.base_url))
+    if arm.reranker is not None and arm.reranker.url:
+        used.append((f"{field}.reranker", "reranker", arm.reranker.model, arm.reranker.url))
+    if arm.external is not None:
+        used.append((f"{field}.external", "external", "", arm.external.url))
+    for part, provider, model, url in used:
+        with _Naming(part, provider):
+            providers.require_allowed(project_id=project_id, provider=provider, model=model, base_url=url)
 
 
 class _Within:
@@ -238,11 +250,7 @@ def start_test(*, caller: Caller, test_id: str) -> AbTest:
     def change(test: AbTest) -> bool:
         spec = TestSpec.model_validate(test.spec)
         for name, arm in spec.arms.items():  # rules may have changed since the creation
-            if arm.provider is not None:
-                with _Naming(f"arms.{name}.provider", arm.provider):
-                    providers.require_allowed(
-                        project_id=test.project_id, provider=arm.provider, model=arm.model, base_url=arm.base_url
-                    )
+            _require_allowed(test.project_id, f"arms.{name}", arm)
         seconds = spec.limits.timeout_seconds
         if not progress.move_test(
             test.pk,

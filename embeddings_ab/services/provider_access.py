@@ -1,22 +1,25 @@
 """Opens a provider for a worker: allowed now, with its secret, through the guarded client, within the shared limits."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from django.conf import settings as django_settings
 
 from embeddings_ab.adapters.embedding_providers import open_provider
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec
 from governance.outbound import limiter
 from governance.outbound.client import GuardedClient
+from governance.outbound.errors import OutboundFailed
 from governance.services import providers, secrets
 
 if TYPE_CHECKING:
     from embeddings_ab.adapters.embedding_providers.protocol import EmbeddingProvider
 
-SLOT_LEASE_SECONDS = 120
-SLOT_WAIT_SECONDS = 60
+SLOT_WAIT_SECONDS = 2
+SLOT_TURNS = 30
 
 
 def settings_of(spec: ArmSpec) -> ProviderSettings:
@@ -41,21 +44,39 @@ class Access:
 
     provider: "EmbeddingProvider"
     client: GuardedClient | None
+    is_closed: bool = False
 
-    def slot(self, project_id: int) -> AbstractContextManager[object]:
-        """Leave to make one call now: within the provider's limit of parallel calls, over all workers."""
+    @contextmanager
+    def slot(self, project_id: int) -> Iterator[None]:
+        """Leave to make one call: within the provider's limit of parallel calls, over all workers.
+
+        Waits in short turns, so that work which is called off stops waiting as well.
+        """
         if self.provider.is_local:
-            return nullcontext()
+            yield
+            return
+        with ExitStack() as stack:
+            for turn in reversed(range(SLOT_TURNS)):
+                try:
+                    stack.enter_context(self._one_turn(project_id))
+                    break
+                except OutboundFailed:
+                    if turn == 0 or self.is_closed:
+                        raise
+            yield
+
+    def _one_turn(self, project_id: int) -> AbstractContextManager[object]:
         return limiter.slot(
             project_id=project_id,
             provider=self.provider.settings.provider,
             limit=self.provider.parallel_requests,
-            lease_seconds=SLOT_LEASE_SECONDS,
+            lease_seconds=2 * django_settings.LEASE_SECONDS,
             wait_seconds=SLOT_WAIT_SECONDS,
         )
 
     def close(self) -> None:
         """Abort what is under way."""
+        self.is_closed = True
         if self.client is not None:
             self.client.close()
 
@@ -70,7 +91,10 @@ def opened(*, project_id: int, settings: ProviderSettings) -> Iterator[Access]:
     try:
         value = secrets.reveal(project_id=project_id, name=settings.secret) if settings.secret else None
         # Raw vectors are cached; arms bring them to length while searching, so they share one space.
-        provider = open_provider(replace(settings, normalise=False), secret_value=value, client=client)
+        raw = replace(settings, normalise=False)
+        if not raw.is_local:
+            raw = replace(raw, parallel_requests=django_settings.PARALLEL_REQUESTS)
+        provider = open_provider(raw, secret_value=value, client=client)
         try:
             yield Access(provider, client)
         finally:
