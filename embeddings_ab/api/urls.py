@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, path
 
-from embeddings_ab.api import ab_tests, collections, corpora, exports, query_sets, results, uploaded_runs
+from embeddings_ab.api import (
+    ab_tests,
+    collections,
+    corpora,
+    exports,
+    judging,
+    query_sets,
+    results,
+    tunings,
+    uploaded_runs,
+)
 
 urlpatterns: list[URLPattern] = [
     path("ab/plan", ab_tests.TestPlan.as_view()),
@@ -20,6 +30,15 @@ urlpatterns: list[URLPattern] = [
     path("ab/tests/<str:test_id>/significance", results.TestSignificance.as_view()),
     path("ab/tests/<str:test_id>/export", exports.TestExport.as_view()),
     path("ab/tests/<str:test_id>/report.html", exports.TestReport.as_view()),
+    path("ab/tests/<str:test_id>/tunings", tunings.TuningList.as_view()),
+    path("ab/tests/<str:test_id>/tunings/<str:tuning_id>", tunings.TuningDetail.as_view()),
+    path("ab/judging-pools", judging.PoolList.as_view()),
+    path("ab/judging-pools/<str:pool_id>", judging.PoolDetail.as_view()),
+    path("ab/judging-pools/<str:pool_id>/items", judging.PoolItems.as_view()),
+    path("ab/judging-pools/<str:pool_id>/labels", judging.PoolLabels.as_view()),
+    path("ab/judging-pools/<str:pool_id>/assignment", judging.PoolAssignment.as_view()),
+    path("ab/judging-pools/<str:pool_id>/agreement", judging.PoolAgreement.as_view()),
+    path("ab/judging-pools/<str:pool_id>/publish", judging.PoolPublication.as_view()),
     path("ab/collections", collections.CollectionList.as_view()),
     path("ab/collections/<str:collection_id>", collections.CollectionDetail.as_view()),
     path("ab/corpora", corpora.CorpusList.as_view()),
