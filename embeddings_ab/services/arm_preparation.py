@@ -13,7 +13,7 @@ from embeddings_ab.domain.spec import ArmSpec, TestSpec
 from embeddings_ab.domain.statuses import TEST_UNDER_WAY, ArmStatus, CollectionStatus
 from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace
 from embeddings_ab.services import collections, endings, provider_access, spaces
-from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def holder() -> str:
 
 def prepare_arm(*, arm_id: int) -> None:
     """pending → preparing → building. A second message finds nothing to claim."""
-    arm = Arm.claim(arm_id, waiting=[ArmStatus.PENDING], running=ArmStatus.PREPARING, holder=holder(), lease=LEASE)
+    arm = Arm.claim(arm_id, waiting=[ArmStatus.PENDING], running=ArmStatus.PREPARING, holder=holder(), lease=lease())
     if arm is None:
         return
     try:

@@ -17,7 +17,7 @@ from embeddings_ab.models import Arm, Judgment, Query, QueryResult
 from embeddings_ab.services import arm_files, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import document_ids, queries_of
-from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
 
 BLOCK = 256  # queries searched and stored together
@@ -29,7 +29,7 @@ Judged = dict[int, dict[int, int]]
 
 def run_arm(*, arm_id: int) -> None:
     """ready → running → completed | incomplete | failed. A second message finds nothing to claim."""
-    arm = Arm.claim(arm_id, waiting=[ArmStatus.READY], running=ArmStatus.RUNNING, holder=holder(), lease=LEASE)
+    arm = Arm.claim(arm_id, waiting=[ArmStatus.READY], running=ArmStatus.RUNNING, holder=holder(), lease=lease())
     if arm is None:
         return
     began = time.monotonic()
@@ -57,7 +57,7 @@ def _run(arm: Arm, began: float) -> None:
             beat.check()
             with transaction.atomic():
                 store(rows)
-                arm.renew(LEASE, attempts=0, queries_done=len(done) + start + len(block))
+                arm.renew(lease(), attempts=0, queries_done=len(done) + start + len(block))
     failed = QueryResult.objects.filter(arm=arm, is_failed=True).count()
     status = ArmStatus.INCOMPLETE if failed else ArmStatus.COMPLETED
     first = QueryResult.objects.filter(arm=arm, is_failed=True).order_by("pk").first()

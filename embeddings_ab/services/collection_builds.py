@@ -23,7 +23,7 @@ from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionU
 from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.costs import cost_now
-from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.heartbeats import Heartbeat, lease
 from embeddings_ab.services.provider_access import Access
 from governance.models import Resource
 from governance.models.clock import from_now
@@ -79,7 +79,7 @@ def build_collection(*, collection_id: int) -> None:
             waiting=[CollectionStatus.PENDING],
             running=CollectionStatus.BUILDING,
             holder=holder(),
-            lease=LEASE,
+            lease=lease(),
         )
     except IntegrityError:  # another build of the same space: afterwards this one finds its texts in the cache
         Collection.objects.filter(pk=collection_id, status=CollectionStatus.PENDING).update(
@@ -158,7 +158,7 @@ def _build(work: Collection) -> None:
 def _reserve_chunks(work: Collection, count: int) -> None:
     with transaction.atomic():
         row = Collection.objects.select_for_update().get(pk=work.pk)
-        work.renew(LEASE, chunk_count=count, reserved_chunks=count)
+        work.renew(lease(), chunk_count=count, reserved_chunks=count)
         quotas.reserve(project_id=work.project_id, resource=Resource.CHUNKS, amount=count - row.reserved_chunks)
 
 
@@ -200,7 +200,7 @@ def _reserve(work: Collection, space: EmbeddingSpace, rows: Sequence[Text], chun
         row = Collection.objects.select_for_update().get(pk=work.pk)
         first = row.chunk_count is None
         work.renew(
-            LEASE,
+            lease(),
             chunk_count=chunk_count,
             reserved_chunks=chunks,
             reserved_tokens=tokens,
@@ -280,7 +280,7 @@ def _store(work: Collection, space: EmbeddingSpace, answered: Answered) -> None:
         size = len(texts) * space.dimensions * 4
         cost = None if price is None else (row.cost or 0) + price.amount
         work.renew(
-            LEASE,
+            lease(),
             attempts=0,  # this attempt made progress
             chunks_done=min(row.chunks_done + len(texts), row.chunk_count or 0),
             embedded_count=row.embedded_count + len(texts),

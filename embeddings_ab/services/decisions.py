@@ -16,7 +16,7 @@ from embeddings_ab.selectors.ab_tests import arms_of
 from embeddings_ab.services import arm_stats, endings, latency_measurements
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import queries_of
-from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
 
@@ -26,7 +26,9 @@ _WITH_RESULTS = (ArmStatus.COMPLETED, ArmStatus.INCOMPLETE)
 
 def decide_test(*, test_id: int) -> None:
     """scored → deciding → completed | incomplete | failed. A second message finds nothing to claim."""
-    test = AbTest.claim(test_id, waiting=[TestStatus.SCORED], running=TestStatus.DECIDING, holder=holder(), lease=LEASE)
+    test = AbTest.claim(
+        test_id, waiting=[TestStatus.SCORED], running=TestStatus.DECIDING, holder=holder(), lease=lease()
+    )
     if test is None:
         return
     try:

@@ -11,14 +11,19 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 
 from governance.models.leased_work import LeasedWork, LeaseLost
 
-LEASE = dt.timedelta(seconds=60)
 LOOK_SECONDS = 1.0
-RENEW_EVERY = 10  # looks
+RENEWALS = 6  # in the time of one lease: a few may be missed
 log = structlog.get_logger(__name__)
+
+
+def lease() -> dt.timedelta:
+    """How long a claim holds without a sign of life, as the operator says."""
+    return dt.timedelta(seconds=settings.LEASE_SECONDS)
 
 
 class Heartbeat:
@@ -60,12 +65,13 @@ class Heartbeat:
 
     def _beat(self) -> None:
         looks = 0
+        renew_every = max(1, int(lease().total_seconds() / RENEWALS / LOOK_SECONDS))
         try:
             while not self._stop.wait(LOOK_SECONDS):
                 looks += 1
                 try:
-                    if looks % RENEW_EVERY == 0:
-                        self.work.renew(LEASE)
+                    if looks % renew_every == 0:
+                        self.work.renew(lease())
                     elif not self.work.held().exists():
                         raise LeaseLost
                 except LeaseLost:

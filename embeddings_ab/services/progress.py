@@ -4,8 +4,6 @@ Everything here is a conditional statement on the row that says where the work s
 late, or be killed anywhere: whoever looks next goes on.
 """
 
-import datetime as dt
-
 import structlog
 from django.db import transaction
 from django.db.models import F, Q
@@ -25,9 +23,9 @@ from embeddings_ab.domain.statuses import (
 )
 from embeddings_ab.models import AbTest, Arm, Collection, CollectionUse, Tuning
 from embeddings_ab.services import collections
+from embeddings_ab.services.heartbeats import lease
 
 log = structlog.get_logger(__name__)
-UNSENT_FOR = dt.timedelta(seconds=20)
 AT_MOST = 50
 
 
@@ -125,11 +123,12 @@ def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
 
 def send_lost_work() -> None:
     """The sweep: whatever waits without a message, or whose worker died, is sent again. Safe with several beats."""
+    unsent_for = lease() / 3
     for arm in Arm.objects.filter(
         pk__in=Arm.lost(
             waiting=[ArmStatus.PENDING, ArmStatus.READY],
             running=[ArmStatus.PREPARING, ArmStatus.RUNNING],
-            unsent_for=UNSENT_FOR,
+            unsent_for=unsent_for,
             at_most=AT_MOST,
         ),
         test__status__in=TEST_UNDER_WAY,
@@ -140,16 +139,16 @@ def send_lost_work() -> None:
         Collection.lost(
             waiting=[CollectionStatus.PENDING],
             running=[CollectionStatus.BUILDING],
-            unsent_for=UNSENT_FOR,
+            unsent_for=unsent_for,
             at_most=AT_MOST,
         )
     )
     dispatch.send_decide(
-        AbTest.lost(waiting=[TestStatus.SCORED], running=[TestStatus.DECIDING], unsent_for=UNSENT_FOR, at_most=AT_MOST)
+        AbTest.lost(waiting=[TestStatus.SCORED], running=[TestStatus.DECIDING], unsent_for=unsent_for, at_most=AT_MOST)
     )
     dispatch.send_tunings(
         Tuning.lost(
-            waiting=[TuningStatus.PENDING], running=[TuningStatus.RUNNING], unsent_for=UNSENT_FOR, at_most=AT_MOST
+            waiting=[TuningStatus.PENDING], running=[TuningStatus.RUNNING], unsent_for=unsent_for, at_most=AT_MOST
         )
     )
     waiting = AbTest.objects.filter(status__in=[TestStatus.QUEUED, TestStatus.RUNNING])

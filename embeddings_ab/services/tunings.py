@@ -22,7 +22,7 @@ from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from embeddings_ab.services import arm_runs, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import queries_of
-from embeddings_ab.services.heartbeats import LEASE, Heartbeat
+from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
 from governance.domain.errors import Conflict, InvalidInput
@@ -73,7 +73,7 @@ def create_tuning(*, caller: Caller, test_id: str, spec: TuningSpec) -> Tuning:
 def run_tuning(*, tuning_id: int) -> None:
     """pending → running → completed | failed. A second message finds nothing to claim."""
     tuning = Tuning.claim(
-        tuning_id, waiting=[TuningStatus.PENDING], running=TuningStatus.RUNNING, holder=holder(), lease=LEASE
+        tuning_id, waiting=[TuningStatus.PENDING], running=TuningStatus.RUNNING, holder=holder(), lease=lease()
     )
     if tuning is None:
         return

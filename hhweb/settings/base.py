@@ -175,6 +175,8 @@ DATA_DIR = ENV.data_dir
 EVENTS_PER_MONTH = ENV.events_per_month
 INGESTION_BLOCK = ENV.ingestion_block
 OUTBOUND_ALLOWED_HOSTS = [host.strip().lower() for host in ENV.outbound_allowed_hosts.split(",") if host.strip()]
+PARALLEL_REQUESTS = ENV.parallel_requests
+LEASE_SECONDS = ENV.lease_seconds
 TELEMETRY_DIR = ENV.telemetry_dir
 TELEMETRY_TOKEN = ENV.telemetry_token.get_secret_value()
 

@@ -49,6 +49,10 @@ class Environment(BaseSettings):
     outbound_allowed_hosts: str = Field(
         default="", description="comma separated host or host:port of the own network that providers may be called on"
     )
+    parallel_requests: int = Field(default=4, ge=1, le=64, description="calls at once to one provider of one project")
+    lease_seconds: int = Field(
+        default=60, ge=5, le=3600, description="how long the work of a worker that died stays untouched"
+    )
     ingestion_block: int = Field(default=10_000, ge=1, description="events reserved from the quota at once")
 
 
