@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
+from embeddings_ab.admin.search import matches as ab_matches
 from embeddings_ab.admin.urls import PAGES as AB_PAGES
 from experiments.admin.records import RECORDS as EXPERIMENT_RECORDS
 from experiments.admin.search import matches
@@ -202,13 +203,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def search(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Palette: runs, datasets and sessions of the chosen project by id or name prefix, 8 of each kind."""
+    """Palette: what the chosen project has by id or name prefix, 8 of each kind."""
     user = request.user
     try:
         if not isinstance(user, User):
             return []
         caller = user_caller(user, chosen_project(request))
-        return [SearchResult(**found) for found in matches(caller=caller, term=term)]
+        found = [*matches(caller=caller, term=term), *ab_matches(caller=caller, term=term)]
+        return [SearchResult(**line) for line in found]
     except (DomainError, DatabaseError):
         return []
 

@@ -207,6 +207,12 @@ def tab_context(test: AbTest, arms: list[Arm], tab: str, asked_metric: str) -> d
     return {}
 
 
+def in_order(test: AbTest, arms: list[Arm]) -> TestSpec:
+    """The specification with its arms in their order, which JSON in PostgreSQL does not keep."""
+    spec = TestSpec.model_validate(test.spec)
+    return spec.model_copy(update={"arms": {arm.name: spec.arms[arm.name] for arm in arms}})
+
+
 @page(Action.AB_READ)
 def test_page(visit: Visit, test_id: str) -> HttpResponseBase:
     """Verdicts first; while the test runs, its progress."""
@@ -243,7 +249,7 @@ def test_page(visit: Visit, test_id: str) -> HttpResponseBase:
         can_start=test.status == TestStatus.CREATED,
         can_resume=test.status in (TestStatus.FAILED, TestStatus.CANCELLED, TestStatus.INCOMPLETE),
         can_cancel=test.status in TEST_UNDER_WAY or test.status == TestStatus.CREATED,
-        plan=plan_of(visit, TestSpec.model_validate(test.spec)) if wants_plan else None,
+        plan=plan_of(visit, in_order(test, arms)) if wants_plan else None,
         remedy=remedy(test.error_code) if test.status == TestStatus.FAILED else "",
         **context,
     )

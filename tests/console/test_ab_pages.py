@@ -7,13 +7,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from embeddings_ab.admin import search
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Collection, QueryResult
 from embeddings_ab.services import decisions
 from governance.domain.actions import Role
 from governance.models import AuditEntry
-from governance.services.projects import create_project
-from tests.console.ab_seed import METRICS, SeededAb, seed_ab
+from governance.services.projects import create_project, system_caller
+from tests.console.ab_seed import ARMS, METRICS, SeededAb, seed_ab
 from tests.console.seed import Seeded, seed
 from tests.console.test_pages import member, signed_in
 
@@ -515,3 +516,22 @@ def test_what_the_statistics_really_write_is_shown(client: Client, ab: SeededAb)
         assert ("<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}") in pairs
     assert "difficulty = hard" in pages["slices"]
     assert not re.search(r"\b(None|nan)\b", " ".join(pages.values()))
+
+
+def test_the_plan_lists_arms_in_the_order_of_the_specification(client: Client, ab: SeededAb) -> None:
+    shown = text_of(client.get(f"/console/ab/{ab.tests['created'].public_id}/?plan=1").content.decode())
+    plan = shown.split("Plan")[1].split("Arms")[0]
+    assert [name for name in re.findall(r"[a-z0-9]+", plan) if name in ARMS] == list(ARMS)
+    assert "Only 23 queries have judgments" in plan
+
+
+def test_the_palette_finds_tests_corpora_and_query_sets(seeded: Seeded, client: Client, ab: SeededAb) -> None:
+    found = client.get("/console/search/?s=HYBRID&extended=1").content.decode()
+    assert f"/console/ab/{ab.done.public_id}/" in found
+    found = client.get("/console/search/?s=cran&extended=1").content.decode()
+    assert f"/console/ab/corpora/{ab.corpus.public_id}/" in found
+    assert f"/console/ab/query-sets/{ab.query_set.public_id}/" in found
+    other = User.objects.create_user("other", is_staff=True)
+    create_project(name="another project", owner=other)
+    assert "/console/ab/" not in signed_in(other).get("/console/search/?s=cran&extended=1").content.decode()
+    assert search.matches(caller=system_caller(seeded.project), term=" \x00") == []
