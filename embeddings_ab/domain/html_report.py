@@ -16,6 +16,7 @@ from embeddings_ab.domain.html_report_arms import PLOT_WIDTH, Row, builds_sectio
 from embeddings_ab.domain.html_report_parts import chip, p_value, section, spread, table, text
 from governance.domain.formats import UNDEFINED, difference, exact, score, utc
 
+NARROW_PLOT = 160.0  # where a column more stands beside it
 LOSSES = {
     "not_chunked": "without any chunk",
     "not_in_candidates": "not among the candidates",
@@ -158,7 +159,7 @@ def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | Non
 
 def _compared(rows: Sequence[Row], margin: float | None, *, metric: bool) -> str:
     values = [row.get(key) for row in rows for key in ("difference", "interval_low", "interval_high")]
-    axis = charts.difference_axis(values, margin=margin, width=PLOT_WIDTH)
+    axis = charts.difference_axis(values, margin=margin, width=NARROW_PLOT if metric else PLOT_WIDTH)
     heads = ["arm", *(["metric"] if metric else []), "difference [95 %]", charts.ruler(axis), "p", "adjusted p"]
     heads += ["won / tied / lost", "queries", "verdict"]
     start = 2 if metric else 1
@@ -269,7 +270,8 @@ def _slices(report: Row) -> str:
 
 
 def _exploratory(report: Row) -> str:
-    rows = _of_role(report, "exploratory")
+    # How much is judged says nothing about which arm is better.
+    rows = [row for row in _of_role(report, "exploratory") if not str(row["metric"]).startswith("Judged@")]
     correction = next((row["correction"] for row in rows if row.get("correction")), "none")
     note = f"Exploratory: not what the test was registered to decide. Adjusted p over this family ({correction})."
     return section("Other measures against the control", note, _compared(rows, None, metric=True))

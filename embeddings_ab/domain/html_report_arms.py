@@ -24,20 +24,23 @@ def latency_section(arms: Sequence[Row]) -> str:
     for (name, figures), total in zip(found, totals, strict=True):
         p50, p95, p99 = (total.get(key) for key in ("p50", "p95", "p99"))
         said = f"{name}: median {latency(p50)}, 95th percentile {latency(p95)}"
-        cells = [
-            " / ".join(latency((figures.get(step) or {}).get(key)) for key in ("p50", "p95", "p99")) for step in steps
-        ]
+        cells = [_percentiles(figures.get(step) or {}, with_p99=step == "total") for step in steps]
         picture = charts.percentiles(p50, p95, p99, axis=axis, label=said, arm=1)
         rows.append([text(name), exact(figures.get("sample")), *cells, picture])
     heads = ["arm", "sample", *steps, charts.ruler(axis)]
-    note = "p50 / p95 / p99 of one query at a time, warmed up, arms in random order. Picture: total, from the median "
-    note += "(dot) to the 95th percentile, tick at the 99th, milliseconds, logarithmic."
+    note = "p50 / p95 of one query at a time, warmed up, arms in random order; of the total p99, too. Picture: the "
+    note += "total, from the median (dot) to the 95th percentile, tick at the 99th, milliseconds, logarithmic."
     dates = sorted({str(figures["embed_measured_at"])[:10] for _, figures in found if figures.get("embed_measured_at")})
     if dates:
         note += (
             f" Embedding was timed at its first, uncached call ({dates[0]}{' to ' + dates[-1] if dates[1:] else ''})."
         )
     return section("Latency", note, table(heads, rows, numbers=range(1, 2 + len(steps))))
+
+
+def _percentiles(figures: Row, *, with_p99: bool) -> str:
+    shown = ("p50", "p95", "p99") if with_p99 else ("p50", "p95")
+    return " / ".join(latency(figures.get(key)) for key in shown) if figures else UNDEFINED
 
 
 def builds_section(arms: Sequence[Row]) -> str:
@@ -49,7 +52,6 @@ def builds_section(arms: Sequence[Row]) -> str:
             continue
         model = " ".join(str(stats[key]) for key in ("provider", "model") if stats.get(key))
         revision = f" <small>{text(stats['revision'])}</small>" if stats.get("revision") else ""
-        cost = "no price" if stats.get("cost") is None else f"{stats['cost']} {stats.get('currency') or ''}".strip()
         seconds = stats.get("build_seconds")
         rows.append(
             [
@@ -61,23 +63,22 @@ def builds_section(arms: Sequence[Row]) -> str:
                 ),
                 UNDEFINED if seconds is None else latency(float(seconds) * 1000),
                 size(stats.get("bytes")),
-                text(cost),
+                text(_cost(stats)),
             ]
         )
-    heads = [
-        "arm",
-        "model",
-        "documents",
-        "chunks",
-        "tokens",
-        "dimensions",
-        "embedded",
-        "from cache",
-        "build",
-        "size",
-        "cost",
-    ]
+    heads = ["arm", "model", "documents", "chunks", "tokens", "dimensions", "embedded", "from cache", "build", "size"]
+    heads.append("cost")
     return section("Cost and build", "", table(heads, rows, numbers=range(2, len(heads))))
+
+
+def _cost(stats: Row) -> str:
+    """An exact amount as stored, without zeros behind: `0.0042 USD`; unknown prices are never 0."""
+    if stats.get("cost") is None:
+        return "no price"
+    amount = str(stats["cost"])
+    if "." in amount:
+        amount = amount.rstrip("0").rstrip(".")
+    return f"{amount} {stats.get('currency') or ''}".strip()
 
 
 def settings_section(arms: Sequence[Row]) -> str:

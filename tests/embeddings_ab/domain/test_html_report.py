@@ -131,7 +131,14 @@ def full_arms() -> list[dict[str, Any]]:
                 "search": {"p50": 0.4, "p95": 0.9, "p99": 1.2},
                 "total": {"p50": 0.5, "p95": 1.0, "p99": 1.3},
             },
-            "stats": {"documents": 1400, "chunks": 1400, "bytes": 900_000, "build_seconds": 1.2, "cost": "0"},
+            "stats": {
+                "documents": 1400,
+                "chunks": 1400,
+                "bytes": 900_000,
+                "build_seconds": 1.2,
+                "cost": "0.00420000",
+                "currency": "USD",
+            },
         },
         {
             "name": "minilm",
@@ -243,6 +250,9 @@ def test_every_number_stands_with_its_interval_and_undefined_is_a_dash():
     assert "no price" in text
     assert "0.000" not in text
     assert "15 ms / 22 ms / 1.84 s" in text
+    assert "0.4 ms / 0.9 ms" in text
+    assert "0.4 ms / 0.9 ms / 1.2 ms" not in text
+    assert "0.0042 USD" in text
     assert "first, uncached call (2026-11-20)" in text
     row = re.search(r'<tr><th scope="row">convex</th>.*?</tr>', render().partition("<h2>Measures</h2>")[2])
     assert row is not None
@@ -353,6 +363,14 @@ def test_one_arm_without_judgments_makes_a_short_report():
     assert "Nothing was compared: bm25 is the only arm." in document
     report["test"]["control"] = ""
     assert "One arm only." in render(report, [])
+
+
+def test_how_much_is_judged_is_no_contest():
+    report = full_report()
+    report["comparisons"].append(comparison("minilm", 0.04, "better", metric="Judged@10", role="exploratory"))
+    section = render(report).partition("Other measures against the control")[2].partition("</section>")[0]
+    assert "R@100" in section
+    assert "Judged@10" not in section
 
 
 def test_the_same_test_gives_the_same_bytes():
