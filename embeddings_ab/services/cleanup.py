@@ -80,11 +80,12 @@ def sweep(*, dry_run: bool = False) -> dict[str, Any]:
 def _mark(pk: int, idle: dt.timedelta) -> bool:
     """ready | failed → deleting, in one statement that also sees that nobody holds it."""
     with transaction.atomic():
+        before = Collection.objects.select_for_update().get(pk=pk)
         marked = _free(idle).filter(pk=pk).update(status=CollectionStatus.DELETING)
         if marked:
             give_back_reservations(pk)
-            collection = Collection.objects.get(pk=pk)
-            quotas.give_back(project_id=collection.project_id, resource=Resource.COLLECTIONS)
+            if before.status != CollectionStatus.FAILED:  # a failed one gave its place back when it failed
+                quotas.give_back(project_id=before.project_id, resource=Resource.COLLECTIONS)
             dispatch.send_deletions([pk])
         return bool(marked)
 
@@ -111,6 +112,10 @@ def delete_artifacts(*, collection_id: int) -> None:
 
 def _drop_vectors(space: EmbeddingSpace) -> None:
     with transaction.atomic():
+        # A collection that begins in this space waits for the lock, or is seen by the second look.
+        EmbeddingSpace.objects.select_for_update().filter(pk=space.pk).first()
+        if not _unused_spaces().filter(pk=space.pk).exists():
+            return
         pks = list(Embedding.objects.filter(space=space).order_by("pk").values_list("pk", flat=True)[:VECTOR_BATCH])
         gone, _ = Embedding.objects.filter(pk__in=pks).delete()
         quotas.give_back(

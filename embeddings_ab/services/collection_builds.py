@@ -165,6 +165,7 @@ def _reserve_chunks(work: Collection, count: int) -> None:
 def _build_vectors(work: Collection) -> int:
     space = work.space
     assert space is not None  # vectors have a space, by construction of the recipes
+    EmbeddingSpace.objects.filter(pk=space.pk).update(last_used_at=Now())
     settings = artifact_files.provider_settings(space)
     with (
         provider_access.opened(project_id=work.project_id, settings=settings) as access,
@@ -228,7 +229,11 @@ def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, 
     role: Literal["query", "document"] = "query" if work.kind == CollectionKind.QUERIES else "document"
     prefix = str(space.identity.get("prefix", ""))
     if any(row.alone for row in rows):
-        provider.embed([prefix + rows[0].text], role)  # warm, so that the first timed call is like the others
+        from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS
+
+        with access.slot(work.project_id):
+            # Warm, so that the first timed call is like the others; no text of the collection, none is paid twice.
+            provider.embed([prefix + CANARY_TEXTS[0]], role)
 
     def call(texts: list[Text]) -> Answered:
         with access.slot(work.project_id), telemetry.timed_call(provider.settings.provider):

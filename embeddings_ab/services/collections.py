@@ -8,7 +8,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from embeddings_ab.domain.fingerprint import canonical_json_hash
-from embeddings_ab.domain.statuses import COLLECTION_LIVE, CollectionStatus
+from embeddings_ab.domain.statuses import COLLECTION_LIVE, TEST_UNDER_WAY, CollectionStatus
 from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
 from governance.models import Resource
 from governance.services import quotas
@@ -65,16 +65,23 @@ def _create(
 
 
 def revive(pks: list[int]) -> None:
-    """Give failed collections another chance."""
-    Collection.objects.filter(pk__in=pks, status=CollectionStatus.FAILED).update(
-        status=CollectionStatus.PENDING, attempts=0, next_attempt_at=None, error_code="", error_message=""
-    )
+    """Give failed collections another chance; each counts against the quota again."""
+    for failed in Collection.objects.filter(pk__in=pks, status=CollectionStatus.FAILED).order_by("pk"):
+        if Collection.objects.filter(pk=failed.pk, status=CollectionStatus.FAILED).update(
+            status=CollectionStatus.PENDING,
+            attempts=0,
+            dispatched_at=None,
+            next_attempt_at=None,
+            error_code="",
+            error_message="",
+        ):
+            quotas.reserve(project_id=failed.project_id, resource=Resource.COLLECTIONS)
 
 
 def call_off_unneeded(pks: list[int]) -> None:
     """Fail builds that no test under way waits for any more; what is cached stays cached."""
-    from embeddings_ab.domain.statuses import TEST_UNDER_WAY
-
+    # Locked before it is asked who needs them: a test that takes hold at this moment is seen, or sees them failed.
+    list(Collection.objects.select_for_update().filter(pk__in=pks).order_by("pk").values_list("pk", flat=True))
     needed = CollectionUse.objects.filter(collection_id__in=pks, test__status__in=TEST_UNDER_WAY)
     unneeded = set(pks) - set(needed.values_list("collection_id", flat=True))
     for collection in Collection.objects.filter(pk__in=unneeded).order_by("pk"):
@@ -93,7 +100,10 @@ def call_off_unneeded(pks: list[int]) -> None:
 
 
 def give_back_reservations(pk: int) -> None:
-    """Return what was reserved for a build and not spent. Runs in the transaction that ends the build; once only."""
+    """Return what was reserved for a build and not spent, and for a failed one its place among the collections.
+
+    Runs in the transaction that ends the build; once only.
+    """
     row = Collection.objects.select_for_update().get(pk=pk)
     taken = {
         Resource.EMBEDDING_TOKENS: row.reserved_tokens,
@@ -102,6 +112,8 @@ def give_back_reservations(pk: int) -> None:
     if row.status in (CollectionStatus.FAILED, CollectionStatus.DELETING):
         taken[Resource.CHUNKS] = row.reserved_chunks
         Collection.objects.filter(pk=pk).update(reserved_chunks=0)
+    if row.status == CollectionStatus.FAILED:
+        taken[Resource.COLLECTIONS] = 1
     Collection.objects.filter(pk=pk).update(reserved_tokens=0, reserved_bytes=0)
     for resource, amount in sorted(taken.items()):
         quotas.give_back(project_id=row.project_id, resource=resource, amount=amount)

@@ -13,7 +13,7 @@ from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import ArmStatus, TestStatus
 from embeddings_ab.models import AbTest, Arm, QueryResult
 from embeddings_ab.selectors.ab_tests import arms_of
-from embeddings_ab.services import arm_stats, endings, latency_measurements
+from embeddings_ab.services import arm_stats, endings, latency_measurements, progress
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import queries_of
 from embeddings_ab.services.heartbeats import Heartbeat, lease
@@ -46,7 +46,13 @@ def decide_test(*, test_id: int) -> None:
 
 
 def _fail(test: AbTest, code: str, message: str) -> None:
-    test.leave(TestStatus.FAILED, error_code=code, error_message=message, finished_at=Now())
+    test.leave(
+        TestStatus.FAILED,
+        error_code=code,
+        error_message=message,
+        finished_at=Now(),
+        expires_at=progress.expiry(test),
+    )
     telemetry.count_test("failed", seconds=_seconds(test))
     log.warning("ab_test_failed", test=test.public_id, cause=code)
 

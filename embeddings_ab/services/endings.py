@@ -18,7 +18,7 @@ from governance.models.clock import from_now
 from governance.models.leased_work import LeasedWork, LeaseLost
 from governance.outbound.retries import delay_before
 
-MOST_ATTEMPTS = 6  # without progress in between
+MOST_ATTEMPTS = 8  # without progress in between
 log = structlog.get_logger(__name__)
 
 
@@ -61,7 +61,11 @@ def of_arm(arm: Arm, *, back_to: ArmStatus) -> Iterator[None]:
         wait = next_attempt(arm, error)
         if wait is not None:
             arm.leave(
-                back_to, next_attempt_at=from_now(wait), error_code=code_of(error), error_message=message_of(error)
+                back_to,
+                dispatched_at=None,
+                next_attempt_at=from_now(wait),
+                error_code=code_of(error),
+                error_message=message_of(error),
             )
             log.warning("arm_postponed", arm=arm.name, cause=code_of(error), seconds=wait.total_seconds())
             return
@@ -87,7 +91,7 @@ def of_collection(work: Collection) -> Iterator[None]:
         wait = next_attempt(work, error)
         changes = {"error_code": code_of(error), "error_message": message_of(error)}
         if wait is not None:
-            work.leave(CollectionStatus.PENDING, next_attempt_at=from_now(wait), **changes)
+            work.leave(CollectionStatus.PENDING, dispatched_at=None, next_attempt_at=from_now(wait), **changes)
             telemetry.count_build("postponed", cause=code_of(error))
             log.warning(
                 "collection_postponed", collection=work.public_id, cause=code_of(error), seconds=wait.total_seconds()

@@ -5,7 +5,10 @@ The embedding's share is that of each query's first, uncached call, kept with it
 
 import datetime as dt
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
+
+import structlog
 
 from embeddings_ab.domain.batches import latency_sample
 from embeddings_ab.domain.latency import interleaved, percentiles
@@ -14,9 +17,12 @@ from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.services import embedding_cache, searching
 from embeddings_ab.services.corpus_texts import queries_of
 from embeddings_ab.services.heartbeats import Heartbeat
+from governance.domain.errors import DomainError
 
+log = structlog.get_logger(__name__)
 STEPS = ("embed", "search", "fuse", "rerank", "total")
 _WARM_UP = 3
+_MOST_FAILURES = 3  # then an endpoint is left alone: each failure may take as long as its time-out
 
 
 def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> None:
@@ -30,16 +36,25 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
     taken: dict[str, dict[str, list[float]]] = {arm.name: {step: [] for step in STEPS} for arm in open_arms}
     by_query: dict[tuple[int, int], dict[str, float]] = {}
     with ExitStack() as stack:
-        searchers = {arm.name: stack.enter_context(searching.opened(arm, spec)) for arm in open_arms}
+        searchers = _opened(open_arms, spec, stack)
+        open_arms = [arm for arm in open_arms if arm.name in searchers]
+        if not open_arms:
+            return
+        beat.on_lost = partial(_close_calls, list(searchers.values()))
+        failures = dict.fromkeys(searchers, 0)
         embedded = {arm.name: _embedding(arm, sample) for arm in open_arms}
         for searcher in searchers.values():
             for query in sample[:_WARM_UP]:
+                beat.check()
                 searcher.search([query])
         for arm_at, query_at in interleaved(len(open_arms), len(sample), seed=spec.seed):
             beat.check()
             arm, query = open_arms[arm_at], sample[query_at]
+            if failures[arm.name] == _MOST_FAILURES:
+                continue
             found = searchers[arm.name].search([query])
             if found.failures:
+                failures[arm.name] += 1
                 continue
             times = {step: ms for step, ms in found.milliseconds.items() if step != "total"}
             if (first := embedded[arm.name].get(query.pk)) is not None:
@@ -49,6 +64,22 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
                 taken[arm.name][step].append(ms)
             by_query[arm.pk, query.pk] = {step: round(ms, 3) for step, ms in times.items()}
     _write(open_arms, taken, embedded, by_query)
+
+
+def _close_calls(searchers: list[searching.Searcher]) -> None:
+    for searcher in searchers:
+        searcher.close_calls()
+
+
+def _opened(arms: list[Arm], spec: TestSpec, stack: ExitStack) -> dict[str, searching.Searcher]:
+    """By name. An arm that may not be searched any more (a rule was withdrawn) keeps its results, without latency."""
+    found: dict[str, searching.Searcher] = {}
+    for arm in arms:
+        try:
+            found[arm.name] = stack.enter_context(searching.opened(arm, spec))
+        except DomainError as error:
+            log.warning("latency_not_measured", arm=arm.name, cause=error.code)
+    return found
 
 
 def _embedding(arm: Arm, sample: list[Query]) -> dict[int, tuple[float, str]]:

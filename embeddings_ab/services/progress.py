@@ -4,12 +4,16 @@ Everything here is a conditional statement on the row that says where the work s
 late, or be killed anywhere: whoever looks next goes on.
 """
 
+import datetime as dt
+
 import structlog
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from embeddings_ab import dispatch
+from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import (
     ARM_ENDED,
     ARM_PREDECESSORS,
@@ -24,6 +28,7 @@ from embeddings_ab.domain.statuses import (
 from embeddings_ab.models import AbTest, Arm, Collection, CollectionUse, Tuning
 from embeddings_ab.services import collections
 from embeddings_ab.services.heartbeats import lease
+from governance.models.clock import from_now
 
 log = structlog.get_logger(__name__)
 AT_MOST = 50
@@ -94,6 +99,11 @@ def _send_arms(test_id: int) -> None:
             dispatch.send_builds(list(unsent_builds.values_list("pk", flat=True)))
 
 
+def expiry(test: AbTest) -> Combinable:
+    """When a test that ends now without a verdict lets go of its collections."""
+    return from_now(dt.timedelta(hours=TestSpec.model_validate(test.spec).clean_up.ttl_hours))
+
+
 def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
     """Cancel or fail a test with all that is under way for it; workers find out at their next look."""
     with transaction.atomic():
@@ -103,6 +113,7 @@ def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
             error_code=code,
             error_message=message,
             finished_at=Now(),
+            expires_at=expiry(AbTest.objects.get(pk=test_id)),
             leased_until=None,
             lease_token=F("lease_token") + 1,
         ):
