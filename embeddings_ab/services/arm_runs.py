@@ -124,6 +124,7 @@ class Scorer:
             self.measures,
             highest_grade=max(self.greatest, 1),
             relevant_from=self.test.relevant_from,
+            lowest=scored,
         )
         rows = []
         for at, query in enumerate(queries):

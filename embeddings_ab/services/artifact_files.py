@@ -76,4 +76,11 @@ def _write_lexical(collection: Collection, folder: Path) -> None:
     artifacts.save_array(folder, "documents", chunks.documents)
     artifacts.save_array(folder, "spans", chunks.spans)
     settings = Lexical.model_validate(collection.recipe["lexical"])
-    build_index(settings, folder=folder, table=collection.public_id, texts=chunks.texts, documents=chunks.documents)
+    build_index(
+        settings,
+        folder=folder,
+        table=collection.public_id,
+        texts=chunks.texts,
+        documents=chunks.documents,
+        document_count=collection.corpus.document_count,
+    )
