@@ -51,6 +51,10 @@ bench: $(VENV)/.dev ## speed and footprint; prints the tables of docs/performanc
 	$(BIN)/python benchmarks/result_bench.py
 	$(BIN)/python benchmarks/result_bench.py --database sqlite --large 0
 	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python -m benchmarks.statistics_bench
+	$(BIN)/python -m benchmarks.retrieval_bench
+	$(BIN)/python -m benchmarks.ab_pipeline_bench
+	$(BIN)/python -m benchmarks.ab_results_bench
 
 schema: $(VENV)/.dev ## write docs/openapi.yaml anew
 	$(UNSERVED) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -13,7 +13,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROOFS = ["tests/experiments/process/test_kill_ingestion.py"]
+PROOFS = [
+    "tests/experiments/process/test_kill_ingestion.py",
+    "tests/experiments/domain/statistics/test_null_simulation.py",
+    "tests/embeddings_ab/domain/test_retrieval_metrics.py",
+    "tests/embeddings_ab/adapters/embedding_providers/test_minilm.py",
+    "tests/embeddings_ab/process/test_reference_figures_by_rest.py",
+    "tests/embeddings_ab/process/test_kill_ab.py",
+]
 HEAD = """# Proofs
 
 The long forms of tests whose short, seeded forms run in `make test`. Written by `make proof`; a run that fails
