@@ -29,6 +29,11 @@ writes nothing.
 """
 
 
+def shown(value: object) -> str:
+    """Numbers with separators, words as they are."""
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "rows.jsonl"
@@ -38,7 +43,7 @@ def main() -> None:
     where = f"{platform.system()}, Python {platform.python_version()}, {os.cpu_count()} cores"
     lines = [f"Run on {dt.datetime.now(dt.UTC):%Y-%m-%d} ({where}).", "", "| proof | figures |", "|---|---|"]
     for row in rows:
-        said = ", ".join(f"{name.replace('_', ' ')} **{value:,}**" for name, value in row["figures"].items())
+        said = ", ".join(f"{name.replace('_', ' ')} **{shown(value)}**" for name, value in row["figures"].items())
         lines.append(f"| {row['proof']} | {said} |")
     (ROOT / "docs" / "proof.md").write_text(HEAD + "\n".join(lines) + "\n")
     print("\n".join(lines))
