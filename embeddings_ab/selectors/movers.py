@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db.models.fields.json import KeyTransform
+from django.db.models.fields.json import KeyTextTransform
 
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 
@@ -56,5 +56,6 @@ def queries_of_page(page: list[Mover]) -> dict[int, Query]:
 
 def _values(test: AbTest, arm: Arm, metric: str) -> dict[int, float]:
     rows = QueryResult.objects.filter(test=test, arm=arm, is_failed=False)
-    found = rows.annotate(measured=KeyTransform(metric, "metrics")).values_list("query_id", "measured")
-    return {query: float(value) for query, value in found if value is not None}
+    # As text: half the time of decoding each number as JSON. SQLite spells JSON's null 'null' there.
+    found = rows.annotate(measured=KeyTextTransform(metric, "metrics")).values_list("query_id", "measured")
+    return {query: float(value) for query, value in found if value not in (None, "null")}
