@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase
-from django.template.loader import render_to_string
+from django.http import HttpResponseBase
 
 from embeddings_ab.admin.figures_of_report import money
+from embeddings_ab.admin.live import fragment
 from embeddings_ab.admin.words import remedy, status_kind, status_words
 from embeddings_ab.domain import charts
 from embeddings_ab.domain.statuses import CollectionStatus
@@ -74,7 +74,8 @@ def collections_page(visit: Visit) -> HttpResponseBase:
     lines = [line_of(collection) for collection in found.rows]
     context: dict[str, Any] = {"lines": lines, "is_live": any(line["is_moving"] for line in lines)}
     if visit.request.GET.get("part") == "live":
-        answer = HttpResponse(render_to_string("console/ab_collection_rows.html", context, request=visit.request))
+        seen = [(row.pk, row.status, row.chunks_done, row.chunk_count, row.byte_count) for row in found.rows]
+        answer = fragment(visit.request, "console/ab_collection_rows.html", context, seen)
         answer["X-Live"] = "running" if context["is_live"] else "ended"
         return answer
     return visit.render(

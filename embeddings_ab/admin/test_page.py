@@ -1,13 +1,12 @@
 """Console page of one A/B test: which arm, how sure, at what price? While it runs: how far is it?"""
 
-import hashlib
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase
-from django.template.loader import render_to_string
+from django.http import HttpResponseBase
 from django.utils import timezone
 
 from embeddings_ab.admin import figures_of_report as shown
+from embeddings_ab.admin.live import fragment
 from embeddings_ab.admin.new_test import plan_of
 from embeddings_ab.admin.words import remedy, status_kind, status_words
 from embeddings_ab.domain import charts
@@ -264,12 +263,6 @@ def live_part(visit: Visit, test_id: str) -> HttpResponseBase:
     for arm in arms:
         parts = [getattr(arm, name) for name, _ in COLLECTION_PARTS]
         seen += [(part.status, part.chunks_done, part.chunk_count) for part in parts if part is not None]
-    tag = f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:24]}"'
-    if visit.request.headers.get("If-None-Match") == tag:
-        answer = HttpResponse(status=304)
-    else:
-        text = render_to_string("console/ab_progress.html", progress_context(test, arms), request=visit.request)
-        answer = HttpResponse(text)
-    answer["ETag"] = tag
+    answer = fragment(visit.request, "console/ab_progress.html", progress_context(test, arms), seen)
     answer["X-Live"] = "running" if test.status in TEST_UNDER_WAY else "ended"
     return answer

@@ -241,7 +241,10 @@ def test_the_live_part_is_answered_by_304_until_something_changes(client: Client
 
 
 def test_collections_refresh_while_one_is_built(client: Client, ab: SeededAb) -> None:
-    assert client.get("/console/ab/collections/?part=live")["X-Live"] == "running"
+    part = client.get("/console/ab/collections/?part=live")
+    assert part["X-Live"] == "running"
+    same = client.get("/console/ab/collections/?part=live", headers={"If-None-Match": part["ETag"]})
+    assert (same.status_code, same["X-Live"]) == (304, "running")
     assert "data-live=" in client.get("/console/ab/collections/").content.decode()
     Collection.objects.filter(status__in=["building", "pending"]).update(status="ready")
     assert client.get("/console/ab/collections/?part=live")["X-Live"] == "ended"

@@ -1,0 +1,18 @@
+"""Parts of console pages that refresh themselves: one fragment, and 304 while nothing changed."""
+
+import hashlib
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+
+def fragment(request: HttpRequest, template: str, context: dict[str, Any], seen: object) -> HttpResponse:
+    """The rendered part under an ETag of `seen`, all that it shows; relative times alone do not count as a change."""
+    tag = f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:24]}"'
+    if request.headers.get("If-None-Match") == tag:
+        answer = HttpResponse(status=304)
+    else:
+        answer = HttpResponse(render_to_string(template, context, request=request))
+    answer["ETag"] = tag
+    return answer
