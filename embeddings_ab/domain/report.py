@@ -88,7 +88,8 @@ def make_report(*, head: Mapping[str, Any], design: Design, arms: Sequence[ArmSc
 
 def _arm(design: Design, arm: ArmScores) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
-    for measure in design.metrics:
+    unasked = sorted(name for name in arm.values if name.startswith("Judged@") and name not in design.metrics)
+    for measure in [*design.metrics, *unasked]:
         values = arm.values.get(measure, {})
         numbers = [values[key] for key in sorted(values)]
         defined = [value for value in numbers if value is not None]

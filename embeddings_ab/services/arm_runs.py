@@ -88,13 +88,16 @@ class Scorer:
 
     def __init__(self, arm: Arm, test: TestSpec, queries: Sequence[Query]) -> None:
         self.arm, self.test = arm, test
+        self.top = parse_measure(test.primary_metric).cutoff or TOP
         self.measures: list[Measure] = parse_measures(test.metrics)
+        # How much of the answer anybody judged, whether it was asked for or not.
+        if (judged := Measure("Judged", self.top)) not in self.measures:
+            self.measures.append(judged)
         self.ids = document_ids(arm.test.corpus)
         self.ordinals = {name: at for at, name in enumerate(self.ids)}
         self.judged = self._judgments(queries)
         self.greatest = arm.test.query_set.greatest_grade
         self.chunked: set[int] | None = None
-        self.top = parse_measure(test.primary_metric).cutoff or TOP
 
     def _judgments(self, queries: Sequence[Query]) -> Judged:
         found: Judged = {query.pk: {} for query in queries}
@@ -137,7 +140,11 @@ class Scorer:
                 row.scores = [round(float(score), 6) for score in final.scores[at]]
                 row.metrics = {
                     **scored[query.pk],
-                    **{f"{name} highest": value for name, value in bounds[query.pk].items()},
+                    **{
+                        f"{name} highest": value
+                        for name, value in bounds[query.pk].items()
+                        if not name.startswith("Judged")
+                    },
                 }
                 row.stages = self._stages(query, at, found, rankings[query.pk])
             rows.append(row)
