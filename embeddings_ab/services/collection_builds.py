@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from embeddings_ab import dispatch, telemetry
 from embeddings_ab.domain.batches import cut_batches, latency_sample
+from embeddings_ab.domain.provider_errors import ProviderFailed
 from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionUse, EmbeddingSpace
 from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
@@ -273,9 +274,25 @@ def _in_order(batches: Iterator[list[Text]], call, parallel: int) -> Iterator[An
                 future.cancel()
 
 
+def _check_model(space: EmbeddingSpace, batch: "EmbeddedBatch") -> None:
+    """Refuse vectors of another model than the one that the space was made with."""
+    found = f"revision {batch.revision!r} with {batch.vectors.shape[1]} dimensions"
+    known = f"revision {space.revision!r} with {space.dimensions}"
+    if (batch.revision, batch.vectors.shape[1]) == (space.revision, space.dimensions):
+        return
+    # The next preparation asks anew which model answers, and begins another space.
+    EmbeddingSpace.objects.filter(pk=space.pk).update(canary_checked_at=from_now(-dt.timedelta(days=1)))
+    raise ProviderFailed(
+        f"{space.provider} changed its model during the build: it answers with {found}, this collection was begun "
+        f"with {known}. Start the test again to embed with the model that is there now.",
+        cause="bad_answer",
+    )
+
+
 def _store(work: Collection, space: EmbeddingSpace, answered: Answered) -> None:
     """The checkpoint: vectors, progress, what was spent, in one transaction that holds only while the lease does."""
     texts, batch = answered.texts, answered.batch
+    _check_model(space, batch)
     provider = space.provider
     estimated = sum(text.tokens for text in texts)
     alone = answered.seconds * 1000 if texts[0].alone else None
