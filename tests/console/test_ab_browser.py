@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from embeddings_ab.models import AbTest
-from tests.console import test_ab_pages, test_browser
+from tests.console import test_ab_forms, test_ab_pages, test_browser
 from tests.console.ab_seed import SeededAb, seed_ab
 from tests.console.seed import seed
 from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in
@@ -131,7 +131,7 @@ def test_ab_pages_read_without_scripts(browser: Browser, live_server, ab: Seeded
         screenshot(page, f"{name}-no-script")
     page.goto(f"{live_server.url}/console/ab/new/")
     page.fill("#n-name", "without scripts")
-    page.fill("#n-spec", test_ab_pages.SPEC)
+    page.fill("#n-spec", test_ab_forms.SPEC)
     page.click("button:has-text('Show plan')")
     assert "The plan: 2 arms over 24 queries." in page.inner_text("section[aria-label=Plan]")
     page.click("button:has-text('Create only')")

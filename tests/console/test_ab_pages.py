@@ -8,26 +8,16 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from embeddings_ab.admin import search
-from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Collection, QueryResult
-from embeddings_ab.services import decisions
 from governance.domain.actions import Role
 from governance.models import AuditEntry
 from governance.services.projects import create_project, system_caller
-from tests.console.ab_seed import ARMS, METRICS, SeededAb, seed_ab
+from tests.console.ab_seed import METRICS, SeededAb, seed_ab
 from tests.console.seed import Seeded, seed
 from tests.console.test_pages import member, signed_in
 
 pytestmark = pytest.mark.django_db
 TABS = ("metrics", "significance", "exploratory", "latency", "cost", "losses", "slices", "settings")
-SPEC = """
-metrics: [nDCG@10, R@10]
-control: bm25
-arms:
-  bm25: {retrieval: lexical}
-  plain: {retrieval: lexical, lexical: {stop_words: none}}
-"""
-FORM = {"name": "by form", "corpus": "cranfield@1", "query_set": "cranfield/test@1", "spec": SPEC}
 
 
 @pytest.fixture
@@ -357,102 +347,6 @@ def test_names_of_people_are_text_not_markup(client: Client, ab: SeededAb) -> No
     assert evil not in client.get(f"/console/ab/{ab.done.public_id}/queries/?b={evil}").content.decode()
 
 
-def test_a_form_shows_the_plan_then_creates_and_starts(
-    client: Client, ab: SeededAb, django_capture_on_commit_callbacks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[object] = []
-    monkeypatch.setattr("embeddings_ab.dispatch.send_advance", sent.append)
-    number = AbTest.objects.count()
-
-    plan = client.post("/console/ab/new/", {**FORM, "do": "plan"})
-    assert plan.status_code == 200
-    assert "The plan: 2 arms over 24 queries. Nothing is embedded yet." in text_of(plan.content.decode())
-    assert AbTest.objects.count() == number
-    created = client.post("/console/ab/new/", {**FORM, "do": "create"})
-    assert created.status_code == 302
-    test = AbTest.objects.latest("pk")
-    assert (test.name, test.status, test.created_by) == ("by form", "created", "anna")
-    assert created["Location"] == f"/console/ab/{test.public_id}/"
-    started = client.post("/console/ab/new/", {**FORM, "name": "at once", "do": "start"})
-    assert started.status_code == 302
-    test = AbTest.objects.latest("pk")
-    assert (test.name, test.status) == ("at once", "queued")
-    assert sent == [[test.pk]]
-
-
-def test_the_form_says_what_is_wrong_beside_the_field(client: Client, ab: SeededAb) -> None:
-    wrong = [
-        ({"name": ""}, "name", "missing"),
-        ({"corpus": ""}, "corpus", "missing"),
-        ({"corpus": "nothing"}, "corpus", "no corpus"),
-        ({"query_set": "nothing"}, "query_set", "no query set"),
-        ({"spec": "arms: ["}, "spec", "not YAML"),
-        ({"spec": "a: \x07"}, "spec", "not YAML"),
-        ({"spec": "just words"}, "spec", "Write names and values"),
-        ({"spec": "a: &x [1]\nb: *x"}, "spec", "aliases"),
-        ({"spec": SPEC.replace("nDCG@10", "nDCG@ten")}, "spec", "nDCG@ten"),
-        ({"spec": SPEC.replace("lexical}", "lexikal}")}, "spec", "arms.bm25.retrieval"),
-        ({"spec": SPEC.replace("control: bm25", "control: nobody")}, "spec", "nobody"),
-    ]
-    before = state()
-    for change, field, words in wrong:
-        for button in ("plan", "start"):
-            answer = client.post("/console/ab/new/", {**FORM, **change, "do": button})
-            page = unescape(answer.content.decode())
-            assert answer.status_code in (400, 404), change
-            assert 'role="alert"' in page, change
-            assert words in page.split(f'id="e-{field}"')[1][:600], change
-            assert f'aria-describedby="e-{field}"' in page, change
-    assert state() == before
-
-
-def test_a_whole_specification_replaces_the_fields(client: Client, ab: SeededAb) -> None:
-    text = f"name: pasted\ncorpus: cranfield\nquery_set: cranfield/test\n{SPEC}"
-    assert client.post("/console/ab/new/", {"spec": text, "do": "create"}).status_code == 302
-    assert AbTest.objects.latest("pk").name == "pasted"
-
-
-def test_the_example_in_the_form_is_accepted_as_it_stands(client: Client, ab: SeededAb) -> None:
-    page = client.get("/console/ab/new/").content.decode()
-    assert "<option selected>cranfield@1</option>" in page
-    assert 'value="cranfield/test@1" selected' in page
-    text = re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.S)
-    assert text is not None
-    assert client.post("/console/ab/new/", {**FORM, "spec": text[1], "do": "create"}).status_code == 302
-
-
-def test_buttons_of_a_test_go_through_the_service(
-    client: Client, ab: SeededAb, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("embeddings_ab.dispatch.send_advance", lambda pks: None)
-    created, running, failed = (ab.tests[name] for name in ("created", "running", "failed"))
-    for test in (created, failed):
-        assert client.get(f"/console/ab/{test.public_id}/start/").status_code == 405
-        assert client.post(f"/console/ab/{test.public_id}/start/").status_code == 302
-        assert AbTest.objects.get(pk=test.pk).status == "queued"
-    assert client.post(f"/console/ab/{running.public_id}/start/").status_code == 409
-    assert client.get(f"/console/ab/{ab.done.public_id}/cancel/").status_code == 409
-    assert client.post(f"/console/ab/{running.public_id}/cancel/").status_code == 302
-    assert AbTest.objects.get(pk=running.pk).status == "cancelled"
-    assert client.post(f"/console/ab/{created.public_id}/delete/").status_code == 409
-    confirm = text_of(client.get(f"/console/ab/{ab.done.public_id}/delete/").content.decode())
-    assert f"its arms, {ab.done.result_count} results and its report go away" in confirm
-    assert client.post(f"/console/ab/{ab.done.public_id}/delete/").status_code == 302
-    assert not AbTest.objects.filter(pk=ab.done.pk).exists()
-    actions = set(AuditEntry.objects.filter(actor_label="anna").values_list("action", flat=True))
-    assert {"ab_test.start", "ab_test.cancel", "ab_test.delete"} <= actions
-
-
-def test_a_new_project_is_told_what_to_do_first(client: Client, ab: SeededAb) -> None:
-    empty = create_project(name="empty")
-    page = client.get(f"/console/ab/?project={empty.public_id}").content.decode()
-    assert "hhweb ab import" in page
-    assert "hhweb ab run spec.yaml" in page
-    for url in ("/console/ab/collections/", "/console/ab/corpora/", "/console/ab/query-sets/"):
-        assert "hh-empty" in client.get(url).content.decode()
-    assert "none imported yet" in client.get("/console/ab/new/").content.decode()
-
-
 def test_queries_do_not_grow_with_rows(client: Client, ab: SeededAb, django_assert_max_num_queries) -> None:
     names = ["ab tests", "ab test", "ab significance", "ab test running", "ab live", "ab queries", "ab query",
              "collections", "corpora", "corpus", "query sets", "query set"]  # fmt: skip
@@ -499,33 +393,6 @@ def test_the_sidebar_lights_one_entry(client: Client, ab: SeededAb) -> None:
         active = [part for part in re.split(r"<a ", side) if "active" in part.split(">")[0].split()]
         assert lit in side
         assert len(active) <= 1, url
-
-
-def test_what_the_statistics_really_write_is_shown(client: Client, ab: SeededAb) -> None:
-    test = ab.done
-    spec = TestSpec.model_validate({**test.spec, "draws": 1000})
-    report, digest = decisions.make(test, spec, list(test.arms.all()))
-    AbTest.objects.filter(pk=test.pk).update(report=report, report_hash=digest)
-
-    pages = {tab: text_of(client.get(f"/console/ab/{test.public_id}/", {"tab": tab}).content.decode()) for tab in TABS}
-    for row in report["comparisons"]:
-        if row["role"] == "primary":
-            assert row["sentence"] in pages["metrics"]
-            assert f"{row['difference']:+.3f}".replace("-", "−") in pages["metrics"]
-    best = report["arms"]["convex"]["metrics"]["nDCG@10"]
-    assert f"[{best['low']:.3f}, {best['high']:.3f}]" in pages["metrics"]
-    pairs = pages["significance"]
-    for row in report["all_pairs"]:
-        assert ("<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}") in pairs
-    assert "difficulty = hard" in pages["slices"]
-    assert not re.search(r"\b(None|nan)\b", " ".join(pages.values()))
-
-
-def test_the_plan_lists_arms_in_the_order_of_the_specification(client: Client, ab: SeededAb) -> None:
-    shown = text_of(client.get(f"/console/ab/{ab.tests['created'].public_id}/?plan=1").content.decode())
-    plan = shown.split("Plan")[1].split("Arms")[0]
-    assert [name for name in re.findall(r"[a-z0-9]+", plan) if name in ARMS] == list(ARMS)
-    assert "Only 23 queries have judgments" in plan
 
 
 def test_the_palette_finds_tests_corpora_and_query_sets(seeded: Seeded, client: Client, ab: SeededAb) -> None:
