@@ -39,6 +39,7 @@ AB = (
     ("Collections", "database", "console_ab_collections", Action.AB_READ, ("/console/ab/collections/",)),
     ("Corpora", "library_books", "console_ab_corpora", Action.AB_READ, ("/console/ab/corpora/",)),
     ("Query sets", "manage_search", "console_ab_query_sets", Action.AB_READ, ("/console/ab/query-sets/",)),
+    ("Judging", "gavel", "console_ab_judging_pools", Action.AB_READ, ("/console/ab/judging/",)),
 )
 GOVERN = (
     ("Project", "tune", "console_project", Action.PROJECT_READ, ("/console/project/",)),
@@ -137,6 +138,10 @@ def ab_stylesheet(request: HttpRequest) -> str:
 
 def live_script(request: HttpRequest) -> str:
     return static("console/live.js")
+
+
+def judging_script(request: HttpRequest) -> str:
+    return static("console/judging.js")
 
 
 def environment_label(request: HttpRequest) -> None:

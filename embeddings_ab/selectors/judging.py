@@ -190,3 +190,12 @@ def _imported(pool: JudgingPool) -> list[tuple[int, int]]:
     ).order_by()
     rows = JudgingItem.objects.filter(pool=pool).annotate(imported=Subquery(judgments.values("grade")[:1]))
     return list(rows.filter(imported__isnull=False).order_by("id").values_list("id", "imported"))
+
+
+def counts_of(pools_shown: Sequence[JudgingPool]) -> dict[int, tuple[int, int]]:
+    """By pool: how many items it has, and how many of them have a human label. Two statements for any number."""
+    items = JudgingItem.objects.filter(pool__in=pools_shown).order_by().values_list("pool")
+    labels = Label.objects.filter(item__pool__in=pools_shown, source=JudgmentSource.HUMAN).order_by()
+    every = dict(items.annotate(n=Count("pk")))
+    labelled = dict(labels.values_list("item__pool").annotate(n=Count("item", distinct=True)))
+    return {pool.pk: (every.get(pool.pk, 0), labelled.get(pool.pk, 0)) for pool in pools_shown}

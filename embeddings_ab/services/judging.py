@@ -230,11 +230,11 @@ def assign_items(*, caller: Caller, pool_id: str, users: Sequence[str]) -> int:
     caller.require(Action.AB_WRITE)
     pool = find_pool(caller, pool_id)
     names = list(dict.fromkeys(name.strip() for name in users if name.strip()))
-    judges = _judges(caller, names)
+    judges = judges_of(caller)
     if missing := [name for name in names if name not in judges]:
         raise InvalidInput(
             f"Field 'users': {missing[0][:80]!r} is no member of this project who may judge; "
-            f"there are {', '.join(sorted(_judges(caller, None))[:20]) or 'none'}.",
+            f"there are {', '.join(sorted(judges)[:20]) or 'none'}.",
             field="users",
             value=missing[0][:200],
         )
@@ -260,11 +260,10 @@ def assign_items(*, caller: Caller, pool_id: str, users: Sequence[str]) -> int:
     return dealt
 
 
-def _judges(caller: Caller, names: Collection[str] | None) -> set[str]:
+def judges_of(caller: Caller) -> set[str]:
+    """User names of the project's members who may judge."""
     roles = [role.value for role in Role if Action.AB_JUDGE in ALLOWED_BY_ROLE[role]]
     members = Member.objects.filter(project_id=caller.project_id, role__in=roles)
-    if names is not None:
-        members = members.filter(user__username__in=names)
     return set(members.values_list("user__username", flat=True))
 
 

@@ -14,7 +14,12 @@ UNFOLD: dict[str, Any] = {
     # The theme writes no style element of its own: the policy forbids it. The variables stand in console.css.
     "GLOBAL_CALLBACK": "hhweb.console.theme_context",
     "STYLES": ["hhweb.console.stylesheet", "hhweb.console.ab_stylesheet"],
-    "SCRIPTS": ["hhweb.console.shim_script", "hhweb.console.console_script", "hhweb.console.live_script"],
+    "SCRIPTS": [
+        "hhweb.console.shim_script",
+        "hhweb.console.console_script",
+        "hhweb.console.live_script",
+        "hhweb.console.judging_script",
+    ],
     "COMMAND": {"search_models": False, "show_history": False, "search_callback": "hhweb.console.search"},
     "SIDEBAR": {
         "show_search": True,
