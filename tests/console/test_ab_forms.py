@@ -183,3 +183,11 @@ def test_what_the_form_starts_ends_with_a_verdict_on_every_page(
     detail = text_of(client.get(link).content.decode())
     assert "Where the relevant documents are" in detail
     assert "synthetic" in text_of(client.get("/console/ab/collections/").content.decode())
+    run = f"/api/v1/ab/tests/{test.public_id}/export?format=trec&project={test.project.public_id}&arm=vectors"
+    assert f'action="{run.partition("?")[0]}"' in client.get(answer["Location"]).content.decode()
+    links = re.findall(r'href="(/api/v1/ab/[^"]+)"', client.get(answer["Location"]).content.decode())
+    assert len(links) == 4
+    for link in [run, *links]:
+        file = client.get(unescape(link))
+        assert file.status_code == 200, link
+        assert b"".join(file.streaming_content if file.streaming else [file.content]), link
