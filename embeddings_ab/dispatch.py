@@ -3,7 +3,7 @@
 A message carries an id and may be lost, doubled or late: the row is the job, and a sweep sends again.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from embeddings_ab.models import AbTest, Arm, Tuning
 from embeddings_ab.models import Collection as VectorCollection
@@ -20,8 +20,9 @@ DELETE_COLLECTION = "embeddings_ab.tasks.collections.delete_collection"
 __all__ = ["send_advance", "send_arms", "send_builds", "send_decide", "send_deletions", "send_tunings"]
 
 
-def send_advance(test_ids: Iterable[int]) -> None:
+def send_advance(test_ids: Collection[int]) -> None:
     """Have tests look at what they wait for."""
+    AbTest.note_dispatch(test_ids)
     for pk in test_ids:
         after_commit(ADVANCE_TEST, pk)
 

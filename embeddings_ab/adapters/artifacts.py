@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,11 @@ def written(folder: Path) -> Iterator[Path]:
 
 def size_of(folder: Path) -> int:
     """Bytes of all files."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a part that somebody moves into place at this moment
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 def remove(folder: Path) -> None:

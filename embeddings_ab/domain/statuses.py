@@ -47,7 +47,8 @@ TEST_PREDECESSORS: Mapping[TestStatus, frozenset[TestStatus]] = {
     TestStatus.CREATED: frozenset(),
     TestStatus.QUEUED: frozenset({TestStatus.CREATED, TestStatus.INCOMPLETE, TestStatus.FAILED, TestStatus.CANCELLED}),
     TestStatus.RUNNING: frozenset({TestStatus.QUEUED}),
-    TestStatus.SCORED: frozenset({TestStatus.RUNNING, TestStatus.DECIDING}),
+    # A decider that lost its turn goes back by its lease, not by this table: nobody else may throw it out.
+    TestStatus.SCORED: frozenset({TestStatus.RUNNING}),
     TestStatus.DECIDING: frozenset({TestStatus.SCORED, TestStatus.DECIDING}),
     TestStatus.COMPLETED: frozenset({TestStatus.DECIDING}),
     TestStatus.INCOMPLETE: frozenset({TestStatus.DECIDING}),
@@ -76,7 +77,7 @@ ARM_PREDECESSORS: Mapping[ArmStatus, frozenset[ArmStatus]] = {
     ArmStatus.PENDING: frozenset({ArmStatus.PREPARING, ArmStatus.INCOMPLETE, ArmStatus.FAILED, ArmStatus.CANCELLED}),
     ArmStatus.PREPARING: frozenset({ArmStatus.PENDING, ArmStatus.PREPARING}),
     ArmStatus.BUILDING: frozenset({ArmStatus.PREPARING}),
-    ArmStatus.READY: frozenset({ArmStatus.BUILDING, ArmStatus.RUNNING}),
+    ArmStatus.READY: frozenset({ArmStatus.BUILDING}),
     ArmStatus.RUNNING: frozenset({ArmStatus.READY, ArmStatus.RUNNING}),
     ArmStatus.COMPLETED: frozenset({ArmStatus.RUNNING}),
     ArmStatus.INCOMPLETE: frozenset({ArmStatus.RUNNING}),

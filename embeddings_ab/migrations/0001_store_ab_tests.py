@@ -94,6 +94,7 @@ class Migration(migrations.Migration):
                 ('currency', models.CharField(blank=True, default='', max_length=3)),
                 ('reserved_chunks', models.PositiveIntegerField(default=0)),
                 ('reserved_tokens', models.PositiveBigIntegerField(default=0)),
+                ('reserved_month', models.DateField(blank=True, help_text='month the tokens were reserved in', null=True)),
                 ('reserved_bytes', models.PositiveBigIntegerField(default=0)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('ready_at', models.DateTimeField(blank=True, null=True)),
@@ -568,5 +569,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='uploadedrun',
             constraint=models.UniqueConstraint(fields=('project', 'name'), name='uploaded_run_name_is_unique'),
+        ),
+        migrations.AddIndex(
+            model_name='queryresult',
+            index=models.Index(condition=models.Q(('is_failed', True)), fields=['test', 'id'], name='query_result_failed'),
         ),
     ]

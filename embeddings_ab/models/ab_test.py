@@ -131,7 +131,10 @@ class QueryResult(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["arm", "query"], name="query_result_is_unique")]
-        indexes = [models.Index(fields=["test", "id"], name="query_result_by_test")]
+        indexes = [
+            models.Index(fields=["test", "id"], name="query_result_by_test"),
+            models.Index(fields=["test", "id"], condition=Q(is_failed=True), name="query_result_failed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.arm_id} {self.query_id}"

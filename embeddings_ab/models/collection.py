@@ -107,6 +107,7 @@ class Collection(LeasedWork):
     # What is taken from the quotas and not yet spent; given back when the build ends.
     reserved_chunks = models.PositiveIntegerField(default=0)
     reserved_tokens = models.PositiveBigIntegerField(default=0)
+    reserved_month = models.DateField(null=True, blank=True, help_text="month the tokens were reserved in")
     reserved_bytes = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True, blank=True)

@@ -5,9 +5,11 @@ from pathlib import Path
 from embeddings_ab.adapters import artifacts
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec, Chunking, Lexical
+from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace
 from embeddings_ab.services import embedding_cache
 from embeddings_ab.services.corpus_texts import chunks_of, queries_of
+from governance.domain.errors import Conflict
 
 
 def provider_settings(space: EmbeddingSpace) -> ProviderSettings:
@@ -44,6 +46,13 @@ def materialise(collection: Collection) -> int:
     """Make the files if this machine has none; their size in bytes."""
     folder = folder_of(collection)
     if not artifacts.is_complete(folder):
+        status = Collection.objects.filter(pk=collection.pk).values_list("status", flat=True).first()
+        if status not in (CollectionStatus.READY, CollectionStatus.BUILDING):
+            raise Conflict(
+                f"Collection {collection.public_id} is {status}; its vectors were cleaned up. Run the test again.",
+                field="collection",
+                value=collection.public_id,
+            )
         with artifacts.written(folder) as beside:
             if collection.kind == CollectionKind.QUERIES:
                 _write_queries(collection, beside)

@@ -6,7 +6,7 @@ nothing else; one that runs for long hands on to the next, so that others get th
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -65,11 +65,10 @@ class Turn:
     beat: Heartbeat
     started: float = field(default_factory=time.monotonic)
 
-    def check(self) -> None:
-        """Stop when the work was called off or the share is used up."""
-        self.beat.check()
-        if time.monotonic() - self.started > SLICE_SECONDS:
-            raise endings.OutOfTurn
+    @property
+    def is_over(self) -> bool:
+        """Whether the share is used up."""
+        return time.monotonic() - self.started > SLICE_SECONDS
 
 
 def build_collection(*, collection_id: int) -> None:
@@ -93,6 +92,7 @@ def build_collection(*, collection_id: int) -> None:
     began = time.monotonic()
     try:
         with endings.of_collection(work):
+            endings.require_hope(work)
             _build(work)
             telemetry.count_build("finished", seconds=time.monotonic() - began)
     except endings.OutOfTurn:
@@ -179,12 +179,15 @@ def _build_vectors(work: Collection) -> int:
         counts = access.provider.count_tokens([texts[key] for key in missing]) if missing else []
         rows = [Text(key, texts[key], tokens) for key, tokens in zip(missing, counts, strict=True)]
         _reserve(work, space, rows, chunk_count, len(cached))
+        turn.started = time.monotonic()  # cutting and looking come again with each turn, and are not its share
         if work.kind == CollectionKind.QUERIES:
             sample = latency_sample(list(texts))
             for row in rows:
                 row.alone = row.key in sample
         _embed(work, space, access, turn, rows)
-    return artifact_files.materialise(work)
+        size = artifact_files.materialise(work)
+        beat.check()
+    return size
 
 
 def _distinct_texts(work: Collection) -> tuple[dict[str, str], int]:
@@ -216,9 +219,12 @@ def _reserve(work: Collection, space: EmbeddingSpace, rows: Sequence[Text], chun
         }
         for resource, amount in sorted(wanted.items()):
             if amount > 0:
-                quotas.reserve(project_id=work.project_id, resource=resource, amount=amount)
+                month = quotas.reserve(project_id=work.project_id, resource=resource, amount=amount)
+                if month is not None:
+                    work.held().update(reserved_month=month)
             else:
-                quotas.give_back(project_id=work.project_id, resource=resource, amount=-amount)
+                month = row.reserved_month if resource == Resource.EMBEDDING_TOKENS else None
+                quotas.give_back(project_id=work.project_id, resource=resource, amount=-amount, month=month)
     if first and cached:
         telemetry.count_embedded(space.provider, texts=0, cache_hits=cached)
 
@@ -242,40 +248,61 @@ def _embed(work: Collection, space: EmbeddingSpace, access: Access, turn: Turn, 
             batch = provider.embed([prefix + text.text for text in texts], role)
             return Answered(texts, batch, time.perf_counter() - began)
 
-    batches = cut_batches(
-        rows,
-        tokens=lambda row: row.tokens,
-        alone=lambda row: row.alone,
-        most_texts=provider.batch_texts,
-        most_tokens=provider.batch_tokens,
-    )
-    for answered in _in_order(batches, call, provider.parallel_requests):
-        _store(work, space, answered)
-        turn.check()
+    # Queries that are timed go first, one after another: calls beside each other would be timed with their waiting.
+    for part, parallel in (
+        ([row for row in rows if row.alone], 1),
+        ([row for row in rows if not row.alone], provider.parallel_requests),
+    ):
+        batches = cut_batches(
+            part,
+            tokens=lambda row: row.tokens,
+            alone=lambda row: row.alone,
+            most_texts=provider.batch_texts,
+            most_tokens=provider.batch_tokens,
+        )
+        for answered in _in_order(batches, call, parallel, turn):
+            _store(work, space, answered)
 
 
-def _in_order(batches: Iterator[list[Text]], call, parallel: int) -> Iterator[Answered]:  # type: ignore[no-untyped-def]
-    """Answers in the order of the batches, at most `parallel` calls in the air."""
-    if parallel <= 1:
-        for batch in batches:
-            yield call(batch)
-        return
-    with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="embed") as pool:
-        flying: list[Future[Answered]] = []
-        try:
-            for batch in batches:
+def _in_order(
+    batches: Iterator[list[Text]], call: Callable[[list[Text]], Answered], parallel: int, turn: Turn
+) -> Iterator[Answered]:
+    """Answers in the order of the batches, at most `parallel` calls in the air.
+
+    When a call fails or the turn is over nothing more is sent, but what is in the air is still taken: it is paid for.
+    """
+    stopped: Exception | None = None
+    flying: list[Future[Answered]] = []
+    with ThreadPoolExecutor(max_workers=max(parallel, 1), thread_name_prefix="embed") as pool:
+        while True:
+            turn.beat.check()
+            while stopped is None and len(flying) < max(parallel, 1):
+                batch = None if turn.is_over else next(batches, None)
+                if batch is None:
+                    break
                 flying.append(pool.submit(call, batch))
-                if len(flying) >= parallel:
-                    yield flying.pop(0).result()
-            while flying:
-                yield flying.pop(0).result()
-        finally:
-            for future in flying:
-                future.cancel()
+            if not flying:
+                break
+            try:
+                answered = flying.pop(0).result()
+            except Exception as error:
+                stopped = stopped or error
+                continue
+            yield answered
+    if stopped is not None:
+        raise stopped
+    if next(batches, None) is not None:
+        raise endings.OutOfTurn
 
 
 def _check_model(space: EmbeddingSpace, batch: "EmbeddedBatch") -> None:
     """Refuse vectors of another model than the one that the space was made with."""
+    if not EmbeddingSpace.objects.filter(pk=space.pk, is_current=True).exists():
+        raise ProviderFailed(
+            f"Another model answers for {space.provider} {space.model} since this collection was begun. Start the test "
+            "again to embed with the model that is there now.",
+            cause="bad_answer",
+        )
     found = f"revision {batch.revision!r} with {batch.vectors.shape[1]} dimensions"
     known = f"revision {space.revision!r} with {space.dimensions}"
     if (batch.revision, batch.vectors.shape[1]) == (space.revision, space.dimensions):

@@ -92,6 +92,7 @@ def call_off_unneeded(pks: list[int]) -> None:
             error_code="cancelled",
             error_message="No test waits for it any more; starting one again goes on from what is cached.",
             leased_until=None,
+            lease_holder="",
             lease_token=F("lease_token") + 1,
         )
         if called_off:
@@ -116,7 +117,8 @@ def give_back_reservations(pk: int) -> None:
         taken[Resource.COLLECTIONS] = 1
     Collection.objects.filter(pk=pk).update(reserved_tokens=0, reserved_bytes=0)
     for resource, amount in sorted(taken.items()):
-        quotas.give_back(project_id=row.project_id, resource=resource, amount=amount)
+        month = row.reserved_month if resource == Resource.EMBEDDING_TOKENS else None
+        quotas.give_back(project_id=row.project_id, resource=resource, amount=amount, month=month)
 
 
 def touch(pks: list[int]) -> None:

@@ -19,6 +19,7 @@ from governance.models.leased_work import LeasedWork, LeaseLost
 from governance.outbound.retries import delay_before
 
 MOST_ATTEMPTS = 8  # without progress in between
+MOST_CLAIMS = 25  # the same for workers that died, which may be nobody's fault
 log = structlog.get_logger(__name__)
 
 
@@ -29,12 +30,28 @@ class OutOfTurn(Exception):
 def next_attempt(work: LeasedWork, error: BaseException) -> dt.timedelta | None:
     """When to try again; None when it cannot heal or was tried often enough."""
     if isinstance(error, SoftTimeLimitExceeded):
-        return dt.timedelta(0)
+        return dt.timedelta(0) if work.attempts < MOST_ATTEMPTS else None
     transient = bool(getattr(error, "is_transient", isinstance(error, OperationalError)))
     if not transient or work.attempts >= MOST_ATTEMPTS:
         return None
     after: float | None = getattr(error, "retry_after_seconds", None)
     return dt.timedelta(seconds=delay_before(work.attempts, retry_after=after, seed=random.randrange(2**31)))  # noqa: S311
+
+
+class GaveUp(DomainError):
+    """Work that killed its worker again and again is not taken up for ever."""
+
+    code = "gave_up"
+    status = 500
+
+
+def require_hope(work: LeasedWork) -> None:
+    """Raise `GaveUp` for work that was claimed many times without any progress in between."""
+    if work.attempts > MOST_CLAIMS:
+        raise GaveUp(
+            f"Given up after {MOST_CLAIMS} attempts without progress; the workers' logs say what stopped them. "
+            "Start the test again to try anew."
+        )
 
 
 def code_of(error: BaseException) -> str:

@@ -10,9 +10,9 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
-from embeddings_ab import dispatch
+from embeddings_ab import dispatch, telemetry
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import (
     ARM_ENDED,
@@ -59,7 +59,7 @@ def advance_test(*, test_id: int) -> None:
             message="The test did not finish within limits.timeout_seconds; raise it and start the test again.",
         )
         return
-    if move_test(test_id, TestStatus.RUNNING, started_at=Now()):
+    if move_test(test_id, TestStatus.RUNNING, started_at=Coalesce("started_at", Now())):
         log.info("ab_test_running", test=test.public_id)
     with transaction.atomic():
         _send_arms(test_id)
@@ -115,6 +115,7 @@ def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
             finished_at=Now(),
             expires_at=expiry(AbTest.objects.get(pk=test_id)),
             leased_until=None,
+            lease_holder="",
             lease_token=F("lease_token") + 1,
         ):
             return False
@@ -123,11 +124,13 @@ def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
             error_code=code,
             error_message=message,
             leased_until=None,
+            lease_holder="",
             lease_token=F("lease_token") + 1,
             finished_at=Now(),
         )
         held = CollectionUse.objects.filter(test_id=test_id).values_list("collection_id", flat=True)
         collections.call_off_unneeded(list(held))
+    telemetry.count_test("cancelled" if to == TestStatus.CANCELLED else "failed")
     log.info("ab_test_ended_early", test_id=test_id, status=to.value, cause=code)
     return True
 
@@ -135,15 +138,14 @@ def end_early(test_id: int, to: TestStatus, *, code: str, message: str) -> bool:
 def send_lost_work() -> None:
     """The sweep: whatever waits without a message, or whose worker died, is sent again. Safe with several beats."""
     unsent_for = lease() / 3
-    for arm in Arm.objects.filter(
-        pk__in=Arm.lost(
-            waiting=[ArmStatus.PENDING, ArmStatus.READY],
-            running=[ArmStatus.PREPARING, ArmStatus.RUNNING],
-            unsent_for=unsent_for,
-            at_most=AT_MOST,
-        ),
-        test__status__in=TEST_UNDER_WAY,
-    ):
+    lost_arms = Arm.lost(
+        waiting=[ArmStatus.PENDING, ArmStatus.READY],
+        running=[ArmStatus.PREPARING, ArmStatus.RUNNING],
+        unsent_for=unsent_for,
+        at_most=AT_MOST,
+        within=Q(test__status__in=TEST_UNDER_WAY),
+    )
+    for arm in Arm.objects.filter(pk__in=lost_arms):
         prepares = arm.status in (ArmStatus.PENDING, ArmStatus.PREPARING)
         dispatch.send_arms(dispatch.PREPARE_ARM if prepares else dispatch.RUN_ARM, [arm.pk])
     dispatch.send_builds(
@@ -162,5 +164,14 @@ def send_lost_work() -> None:
             waiting=[TuningStatus.PENDING], running=[TuningStatus.RUNNING], unsent_for=unsent_for, at_most=AT_MOST
         )
     )
-    waiting = AbTest.objects.filter(status__in=[TestStatus.QUEUED, TestStatus.RUNNING])
-    dispatch.send_advance(list(waiting.order_by("pk").values_list("pk", flat=True)[:AT_MOST]))
+    _look_at_tests(unsent_for)
+
+
+def _look_at_tests(unsent_for: dt.timedelta) -> None:
+    """Every test that waits is looked at once in a while, those that waited longest first; late ones end."""
+    for pk in AbTest.objects.filter(deadline_at__lt=Now(), status__in=TEST_UNDER_WAY).values_list("pk", flat=True):
+        advance_test(test_id=pk)
+    unseen = Q(dispatched_at__isnull=True) | Q(dispatched_at__lt=from_now(-unsent_for))
+    waiting = AbTest.objects.filter(unseen, status__in=[TestStatus.QUEUED, TestStatus.RUNNING])
+    oldest_first = waiting.order_by(F("dispatched_at").asc(nulls_first=True), "pk")
+    dispatch.send_advance(list(oldest_first.values_list("pk", flat=True)[:AT_MOST]))

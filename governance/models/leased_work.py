@@ -49,8 +49,9 @@ class LeasedWork(models.Model):
             next_attempt_at=None,
             **changes,
         )
-        # Between claim and read nobody but the holder changes the token.
-        return cls._default_manager.get(pk=pk) if claimed else None
+        # Whoever calls the work off between claim and read clears the holder: then it is not ours any more.
+        mine = cls._default_manager.filter(pk=pk, lease_holder=holder).filter(Q(status=running))
+        return mine.first() if claimed else None
 
     def held(self) -> "models.QuerySet[Any]":
         """The row as long as this claim is in force; every write of the holder goes through it."""
@@ -70,15 +71,26 @@ class LeasedWork(models.Model):
 
     @classmethod
     def lost(
-        cls, *, waiting: Collection[str], running: Collection[str], unsent_for: dt.timedelta, at_most: int
+        cls,
+        *,
+        waiting: Collection[str],
+        running: Collection[str],
+        unsent_for: dt.timedelta,
+        at_most: int,
+        within: Q | None = None,
     ) -> list[int]:
-        """Rows whose message got lost or whose worker died, oldest first; at most as many as there is capacity for."""
+        """Rows whose worker died, then rows whose message got lost, oldest first; at most as many as asked.
+
+        `within` narrows the table first, so that rows which nobody waits for take nobody's place.
+        """
         ago = from_now(-unsent_for)
         due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=Now())
         unsent = Q(status__in=waiting) & due & (Q(dispatched_at__isnull=True) | Q(dispatched_at__lt=ago))
         died = Q(status__in=running) & (Q(leased_until__isnull=True) | Q(leased_until__lt=Now()))
-        rows = cls._default_manager.filter(unsent | died).order_by("pk").values_list("pk", flat=True)
-        return list(rows[:at_most])
+        rows = cls._default_manager.filter(within if within is not None else Q())
+        found = list(rows.filter(died).order_by("pk").values_list("pk", flat=True)[:at_most])
+        unsent_rows = rows.filter(unsent).order_by("pk").values_list("pk", flat=True)
+        return found + list(unsent_rows[: at_most - len(found)])
 
     @classmethod
     def note_dispatch(cls, pks: Collection[int]) -> None:
