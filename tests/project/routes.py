@@ -201,6 +201,28 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "POST api/v1/ab/tests/<str:test_id>/resume": None,
         "POST api/v1/ab/tests/<str:test_id>/cancel": None,
         "DELETE api/v1/ab/collections/<str:collection_id>": None,
+        "POST api/v1/ab/tests/<str:test_id>/tunings": {
+            "arm": "minilm",
+            "grid": {"alpha": [0, 1]},
+            "compare_arms": ["bm25"],
+            "measure": "nDCG@10",
+            "folds": 2,
+        },
+        "POST api/v1/ab/judging-pools": {
+            "test_id": ids["test_id"],
+            "name": "another",
+            "guidelines": "g",
+            "scale": [{"grade": 0, "label": "no", "help": "h"}, {"grade": 1, "label": "yes"}],
+            "only_unjudged": False,
+        },
+        "DELETE api/v1/ab/judging-pools/<str:pool_id>": None,
+        "POST api/v1/ab/judging-pools/<str:pool_id>/labels": {
+            "labels": [
+                {"query_id": "q1", "document_id": "d1", "grade": 1, "source": "llm", "labeller": "m", "comment": "c"}
+            ]
+        },
+        "POST api/v1/ab/judging-pools/<str:pool_id>/assignment": {"users": [ids["username"]]},
+        "POST api/v1/ab/judging-pools/<str:pool_id>/publish": {"source": "llm", "rule": "mean", "overwrite": True},
     }
 
 
@@ -255,4 +277,6 @@ def nowhere() -> dict[str, str]:
         "test_id": "nobody",
         "query_id": "nobody",
         "collection_id": "nobody",
+        "pool_id": "nobody",
+        "tuning_id": "nobody",
     }

@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from embeddings_ab.models import Collection
+from embeddings_ab.models import Collection, Tuning
+from embeddings_ab.services.judging import create_pool
+from embeddings_ab.services.labels import LabelRow, record_labels
 from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
@@ -58,6 +60,7 @@ ANSWERED = {
     "GET api/v1/ab/runs",
     "GET api/v1/ab/tests",
     "GET api/v1/ab/collections",
+    "GET api/v1/ab/judging-pools",
     "POST v1/events/export",
     "POST v1/events/search",
     "GET v1/events/schema",
@@ -129,6 +132,12 @@ def victim(db):
     collection = Collection.objects.create(
         project=project, kind="lexical", content_hash="0" * 64, recipe={SECRET: 1}, corpus=corpus
     )
+    pool = create_pool(
+        caller=caller, test_id=ab_test.public_id, name=f"pool {SECRET}", guidelines=SECRET, only_unjudged=False
+    )
+    labels = [LabelRow("q1", "d1", 1, "llm", SECRET)]
+    record_labels(caller=caller, pool_id=pool.public_id, labels=labels)
+    tuning = Tuning.objects.create(test=ab_test, spec={"arm": SECRET}, result={"chosen": SECRET})
     make_token(project)
     return project, {
         "session_id": str(session),
@@ -154,6 +163,8 @@ def victim(db):
         "test_id": ab_test.public_id,
         "query_id": "q1",
         "collection_id": collection.public_id,
+        "pool_id": pool.public_id,
+        "tuning_id": tuning.public_id,
     }
 
 

@@ -6,12 +6,14 @@ import json
 import pytest
 from django.db import transaction
 
-from embeddings_ab.models import Corpus, QuerySet, UploadedRun
+from embeddings_ab.models import Corpus, JudgingPool, Label, QuerySet, Tuning, UploadedRun
+from embeddings_ab.services.judging import create_pool
 from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import Datapoint, Dataset, Event, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.models import ApiKey, AuditEntry
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
+from tests.embeddings_ab.finished import make_finished_test
 from tests.factories import make_client, make_token
 from tests.project.routes import address, all_routes, bodies, is_write, nowhere
 
@@ -56,9 +58,13 @@ def ids(project, caller):
     MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
     corpus = make_corpus(caller)
     query_set = make_query_set(caller, corpus)
+    ab_test = make_finished_test(caller)
+    pool = create_pool(caller=caller, test_id=ab_test.public_id, name="pool", only_unjudged=False)
     token = make_token(project)
     return {
         **found,
+        "test_id": ab_test.public_id,
+        "pool_id": pool.public_id,
         "corpus_id": corpus.public_id,
         "query_set_id": query_set.public_id,
         "uploaded_run_id": make_run(caller, query_set).public_id,
@@ -73,6 +79,7 @@ def ids(project, caller):
 
 def row_counts():
     kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
+    kinds += (JudgingPool, Label, Tuning)
     return [model.objects.count() for model in kinds]
 
 
