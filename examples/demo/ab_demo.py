@@ -106,6 +106,11 @@ def faults_of(test: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
     return faults
 
 
+def console_page(test_id: str) -> str:
+    """Where the console shows a test."""
+    return f"/console/ab/{test_id}/"
+
+
 def run(data: Path) -> tuple[list[str], dict[str, str]]:
     """Both tests, start to end: what differs from our own arithmetic, and the console pages of the tests."""
     say("Which search finds the right section of our own documentation?")
@@ -117,7 +122,7 @@ def run(data: Path) -> tuple[list[str], dict[str, str]]:
     faults, links = [], {}
     for test in tests:
         faults += faults_of(test, json.loads(hhweb(data, "export", test["test_id"], "--format", "json"))["rows"])
-        links[f"A/B test {test['name']}"] = f"/console/ab/{test['test_id']}/"
+        links[f"A/B test {test['name']}"] = console_page(test["test_id"])
     if embedded(tests[1]):
         faults.append(f"{tests[1]['name']}: {embedded(tests[1])} texts were embedded a second time")
     else:
