@@ -55,6 +55,7 @@ class Platform:
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self.arguments = arguments
+        self.settings: dict[str, str] = {}  # of an operator, as HHWEB_…
         self.output = ""
         self.seen: set[psutil.Process] = set()
 
@@ -63,7 +64,7 @@ class Platform:
         self.output_file = tempfile.NamedTemporaryFile("w+b")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hhweb.cli", "up", "--port", "0", "--data", str(self.data), *self.arguments],
-            env=clean_environment(),
+            env=clean_environment() | self.settings,
             cwd=ROOT,
             stdout=self.output_file,
             stderr=subprocess.STDOUT,
