@@ -150,7 +150,7 @@ def shown_result(tuning: Tuning) -> dict[str, Any]:
         )
     picture, _ = charts.front(
         [
-            (point["name"], float(point["latency_ms"]), float(point["quality"]), 1 if point["name"] in best else 6)
+            (point["name"], float(point["latency_ms"]), float(point["quality"]), 1)
             for point in points.values()
             if point["latency_ms"] is not None and point["quality"] is not None
         ],

@@ -80,7 +80,7 @@ def _tunings(ab: SeededAb) -> list[tuple[str, Tuning]]:
         "repeats": 5,
         "seed": 7,
         "measure": "nDCG@10",
-        "pareto_front": ["alpha 0.5", "alpha 0"],
+        "pareto_front": ["alpha 0.5", "alpha 0.25", "alpha 0"],
         "points": [
             {"name": name, "quality": means[name], "latency_ms": 3.0 + place / 3, "bytes_per_chunk": 1536}
             for place, name in enumerate(names)

@@ -40,13 +40,13 @@ def client(seeded: Seeded) -> Client:
     return signed_in(seeded.admin)
 
 
-def tested(judging: SeededJudging) -> str:
+def id_of_test(judging: SeededJudging) -> str:
     assert judging.pool.test is not None
     return judging.pool.test.public_id
 
 
 def pages_of(judging: SeededJudging) -> dict[str, str]:
-    test = tested(judging)
+    test = id_of_test(judging)
     return {
         "judging pools": "/console/ab/judging/",
         "judging pool": f"/console/ab/judging/{judging.pool.public_id}/",
@@ -61,7 +61,7 @@ def pages_of(judging: SeededJudging) -> dict[str, str]:
 def writing_pages_of(judging: SeededJudging) -> dict[str, str]:
     pool = f"/console/ab/judging/{judging.pool.public_id}"
     return {
-        "new pool": f"/console/ab/judging/new/?test={tested(judging)}",
+        "new pool": f"/console/ab/judging/new/?test={id_of_test(judging)}",
         "judge": f"{pool}/judge/",
         "publish": f"{pool}/publish/",
         "publish models": f"{pool}/publish/?source=llm&rule=mean&overwrite=1",
@@ -141,7 +141,7 @@ def test_viewers_read_and_see_no_writing_button(seeded: Seeded, judging: SeededJ
     assign = f"/console/ab/judging/{judging.pool.public_id}/assign/"
     for name, url in {**writing_pages_of(judging), "assign": assign}.items():
         assert client.post(url).status_code == 403, name
-    search = f"/console/ab/{tested(judging)}/tuning/"
+    search = f"/console/ab/{id_of_test(judging)}/tuning/"
     assert client.post(search, {"arm": "convex", "alpha": "0 1"}).status_code == 403
     assert stored() == before
 
@@ -235,7 +235,7 @@ def test_everything_judged_says_so(client: Client, judging: SeededJudging) -> No
 
 
 def test_a_pool_is_made_of_the_form(client: Client, judging: SeededJudging) -> None:
-    url, test = "/console/ab/judging/new/", tested(judging)
+    url, test = "/console/ab/judging/new/", id_of_test(judging)
     form = {"test": test, "name": "third", "depth": "4", "labels_per_item": "2", "scale": "0 no\n1 yes: answers it"}
     answer = client.post(url, form, follow=True)
     assert "Pool made: third." in answer.content.decode()
@@ -323,7 +323,7 @@ def test_a_search_that_runs_refreshes_itself(client: Client, judging: SeededJudg
 
 
 def test_a_search_is_started_by_the_form(client: Client, judging: SeededJudging) -> None:
-    url = f"/console/ab/{tested(judging)}/tuning/"
+    url = f"/console/ab/{id_of_test(judging)}/tuning/"
     answer = client.post(
         url, {"arm": "convex", "alpha": "0 to 1 step 0.25", "compare": ["bm25"], "folds": "4"}, follow=True
     )

@@ -12,7 +12,9 @@ from embeddings_ab.services.judging import assign_items, create_pool, delete_poo
 from embeddings_ab.services.labels import label_item, publish_labels
 from governance.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from governance.models import AuditEntry
+from tests.embeddings_ab.factories import make_caller, make_corpus, make_query_set
 from tests.embeddings_ab.judging import make_judge, make_pool, make_pooled_test
+from tests.embeddings_ab.pipeline import started
 
 pytestmark = pytest.mark.django_db
 
@@ -243,3 +245,29 @@ def test_many_people_at_once_get_different_documents(caller):
     for thread in threads:
         thread.join(timeout=120)
     assert len({item.pk for item in found if item is not None}) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_team_without_judgments_makes_its_own(jobs):
+    caller = make_caller()
+    corpus = make_corpus(caller, name="wings")
+    query_set = make_query_set(caller, corpus, name="wings/new", grades={})
+    test = started(caller, corpus, query_set)
+    jobs.run()
+    test.refresh_from_db()
+    assert test.status == "completed", test.error_message
+    assert test.report["arms"]["lexical"]["metrics"]["nDCG@3"]["mean"] is None
+
+    pool, ada = make_pool(caller, test=test, depth=3), make_judge(caller, "ada")
+    right = {"q1": "d1", "q2": "d2", "q3": "d10"}
+    while item := taken(ada, pool):
+        grade = 3 if right[item.query.external_id] == item.document_id else 0
+        label_item(caller=ada, pool_id=pool.public_id, item_id=item.pk, grade=grade)
+    published, _, _ = publish_labels(caller=caller, pool_id=pool.public_id, source="human")
+    assert str(published) == "wings/new@2"
+
+    again = started(caller, corpus, published)
+    jobs.run()
+    again.refresh_from_db()
+    lexical = again.report["arms"]["lexical"]["metrics"]["nDCG@3"]
+    assert (lexical["mean"], lexical["n"], lexical["undefined"]) == (1.0, 3, 0)
