@@ -17,6 +17,7 @@ from embeddings_ab.domain.overlap import jaccard, rank_biased_overlap
 from experiments.domain.statistics.comparison import PairedComparison
 from experiments.domain.statistics.intervals import bca_interval
 from experiments.domain.statistics.multiple_arms import randomised_tukey
+from experiments.domain.statistics.paired import TIE
 from experiments.domain.statistics.randomness import derived_seed
 from experiments.domain.statistics.verdict import apply_benjamini_hochberg, apply_holm, compare_paired, compare_slices
 
@@ -34,7 +35,7 @@ class ArmScores:
     failed: frozenset[str]
     rankings: Mapping[str, Sequence[str]]
     blames: Sequence[str] = ()
-    lost_queries: int = 0
+    blamed_by_query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,24 @@ def make_report(*, head: Mapping[str, Any], design: Design, arms: Sequence[ArmSc
         "all_pairs": _all_pairs(design, ranked),
         "agreement": _agreement(ranked),
         "slices": slices,
-        "losses": {
-            arm.name: {
-                "lost_queries": arm.lost_queries,
-                "stages": {stage.value: arm.blames.count(stage.value) for stage in Stage},
-            }
-            for arm in ranked
-        },
+        "losses": {arm.name: _losses(design, arm, control) for arm in ranked},
         "warnings": warnings,
+    }
+
+
+def _losses(design: Design, arm: ArmScores, control: ArmScores | None) -> dict[str, Any]:
+    """Where relevant documents were lost, and for each query that the control answers better, the stage to blame."""
+    ours = arm.values.get(design.primary, {})
+    theirs = control.values.get(design.primary, {}) if control is not None and control is not arm else {}
+    lost = [
+        query for query, value in ours.items()
+        if value is not None and (other := theirs.get(query)) is not None and value < other - TIE
+    ]  # fmt: skip
+    blamed = [arm.blamed_by_query.get(query, Stage.FOUND.value) for query in lost]
+    return {
+        "lost_queries": len(lost),
+        "stages": {stage.value: arm.blames.count(stage.value) for stage in Stage},
+        "queries_by_stage": {stage.value: blamed.count(stage.value) for stage in Stage},
     }
 
 
@@ -162,7 +173,7 @@ def _all_pairs(design: Design, arms: Sequence[ArmScores]) -> list[dict[str, Any]
     clusters = [design.clusters.get(key, key) for key in common] if design.clusters is not None else None
     result = randomised_tukey(matrix, seed=derived_seed(design.seed, "all pairs"), clusters=clusters)
     return [
-        {"a": arms[i].name, "b": arms[j].name, "metric": design.primary, "p": result.p[i][j]}
+        {"a": arms[i].name, "b": arms[j].name, "metric": design.primary, "n": len(common), "p": result.p[i][j]}
         for i, j in combinations(range(len(arms)), 2)
     ]
 
@@ -176,6 +187,7 @@ def _agreement(arms: Sequence[ArmScores]) -> list[dict[str, Any]]:
                 "a": a.name,
                 "b": b.name,
                 "k": OVERLAP_K,
+                "n": len(common),
                 "rbo": _mean([rank_biased_overlap(a.rankings[q], b.rankings[q]) for q in common]),
                 "jaccard": _mean([jaccard(a.rankings[q], b.rankings[q], OVERLAP_K) for q in common]),
             }

@@ -11,10 +11,12 @@ from embeddings_ab import dispatch
 from embeddings_ab.domain.chunking import VERSION as CHUNKER
 from embeddings_ab.domain.spec import ArmSpec, TestSpec
 from embeddings_ab.domain.statuses import TEST_UNDER_WAY, ArmStatus, CollectionStatus
-from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace
+from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace, QueryResult
 from embeddings_ab.services import collections, endings, provider_access, spaces
 from embeddings_ab.services.heartbeats import Heartbeat, lease
+from governance.models import Resource
 from governance.models.leased_work import LeaseLost
+from governance.services import quotas
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ def prepare_arm(*, arm_id: int) -> None:
         return
     try:
         with endings.of_arm(arm, back_to=ArmStatus.PENDING):
+            endings.require_hope(arm)
             _prepare(arm)
     except LeaseLost:
         log.info("arm_lost", arm=arm.name, test=arm.test.public_id)
@@ -59,11 +62,16 @@ def _prepare(arm: Arm) -> None:
                 project_id=test.project_id, settings=settings, access=access, role="query", private=private
             )
             beat.check()
+    wanted = recipes(test.corpus.content_hash, test.query_set.content_hash, spec, private, document_space, query_space)
     with transaction.atomic():
+        arm.renew(lease())  # the arm's lock first, then its collections', then the quotas': as cancelling takes them
         held: dict[str, Collection] = {}
-        for kind, recipe, space in recipes(test.corpus.content_hash, test.query_set.content_hash, spec, private,
-                                           document_space, query_space):  # fmt: skip
-            held[kind.value] = collections.hold(test=test, kind=kind, recipe=recipe, space=space)
+        made = 0
+        for kind, recipe, space in wanted:
+            held[kind.value], is_new = collections.hold(test=test, kind=kind, recipe=recipe, space=space)
+            made += is_new
+        quotas.reserve(project_id=test.project_id, resource=Resource.COLLECTIONS, amount=made)
+        _forget_other_models(arm, held)
         waiting = [c.pk for c in held.values() if c.status != CollectionStatus.READY]
         arm.leave(
             ArmStatus.BUILDING,
@@ -74,6 +82,19 @@ def _prepare(arm: Arm) -> None:
             error_message="",
         )
         dispatch.send_builds(waiting)
+    log.info("arm_building", arm=arm.name, test=test.public_id, collections=len(held), waiting=len(waiting))
+
+
+def _forget_other_models(arm: Arm, held: dict[str, Collection]) -> None:
+    """Results of an earlier attempt stay only while they were found in the very same collections."""
+    before = {"documents": arm.documents_id, "queries": arm.queries_id, "lexical": arm.lexical_id}
+    known = dict(Collection.objects.filter(pk__in=filter(None, before.values())).values_list("pk", "content_hash"))
+    for kind, pk in before.items():
+        if pk is not None and kind in held and known.get(pk) != held[kind].content_hash:
+            gone, _ = QueryResult.objects.filter(arm=arm).delete()
+            Arm.objects.filter(pk=arm.pk).update(latency={}, queries_done=0, queries_failed=0)
+            log.warning("arm_starts_anew", arm=arm.name, results=gone, changed=kind)
+            return
 
 
 def recipes(

@@ -22,7 +22,7 @@ from governance.models.leased_work import LeaseLost
 
 BLOCK = 256  # queries searched and stored together
 TOP = 10  # what counts as found where the primary metric has no cutoff
-CALLED_BLOCK = 8  # the same where each query is a call to somebody else
+CALLED_BLOCK = 1  # the same where each query is a call to somebody else
 log = structlog.get_logger(__name__)
 Judged = dict[int, dict[int, int]]
 
@@ -35,6 +35,7 @@ def run_arm(*, arm_id: int) -> None:
     began = time.monotonic()
     try:
         with endings.of_arm(arm, back_to=ArmStatus.READY):
+            endings.require_hope(arm)
             _run(arm, began)
     except LeaseLost:
         log.info("arm_lost", arm=arm.name, test=arm.test.public_id)
@@ -49,7 +50,10 @@ def _run(arm: Arm, began: float) -> None:
     done = set(QueryResult.objects.filter(arm=arm, is_failed=False).values_list("query_id", flat=True))
     open_queries = [query for query in queries if query.pk not in done]
     scorer = Scorer(arm, test, queries)
-    with searching.opened(arm, test) as searcher, Heartbeat(arm, on_lost=searcher.close_calls) as beat:
+    log.info("arm_running", arm=arm.name, test=arm.test.public_id, queries=len(open_queries))
+    # The heart beats before anything is opened: an index that is made first takes longer than a lease.
+    with Heartbeat(arm) as beat, searching.opened(arm, test) as searcher:
+        beat.on_lost = searcher.close_calls
         size = CALLED_BLOCK if searcher.reranker or searcher.external else BLOCK
         for start in range(0, len(open_queries), size):
             block = open_queries[start : start + size]
@@ -86,12 +90,13 @@ def store(rows: Sequence[QueryResult]) -> None:
 class Scorer:
     """Turns what was found into rows: ids, scores, metrics, and where each relevant document stood in each stage."""
 
-    def __init__(self, arm: Arm, test: TestSpec, queries: Sequence[Query]) -> None:
-        self.arm, self.test = arm, test
+    def __init__(self, arm: Arm, test: TestSpec, queries: Sequence[Query], *, only: str = "") -> None:
+        """`only`: one measure without bounds, for searches over many variants."""
+        self.arm, self.test, self.only = arm, test, only
         self.top = parse_measure(test.primary_metric).cutoff or TOP
-        self.measures: list[Measure] = parse_measures(test.metrics)
+        self.measures: list[Measure] = parse_measures([only] if only else test.metrics)
         # How much of the answer anybody judged, whether it was asked for or not.
-        if (judged := Measure("Judged", self.top)) not in self.measures:
+        if (judged := Measure("Judged", self.top)) not in self.measures and not only:
             self.measures.append(judged)
         self.ids = document_ids(arm.test.corpus)
         self.ordinals = {name: at for at, name in enumerate(self.ids)}
@@ -121,13 +126,17 @@ class Scorer:
         rankings = {query.pk: final.units[at].tolist() for at, query in enumerate(queries) if at not in found.failures}
         judged = {pk: self.judged[pk] for pk in rankings}
         scored = retrieval_metrics.score(rankings, judged, self.measures, relevant_from=self.test.relevant_from)
-        bounds = retrieval_metrics.highest(
-            rankings,
-            judged,
-            self.measures,
-            highest_grade=max(self.greatest, 1),
-            relevant_from=self.test.relevant_from,
-            lowest=scored,
+        bounds = (
+            {}
+            if self.only
+            else retrieval_metrics.highest(
+                rankings,
+                judged,
+                self.measures,
+                highest_grade=max(self.greatest, 1),
+                relevant_from=self.test.relevant_from,
+                lowest=scored,
+            )
         )
         rows = []
         for at, query in enumerate(queries):
@@ -137,12 +146,12 @@ class Scorer:
                 row.error_code, row.error_message = endings.code_of(error), endings.message_of(error)
             else:
                 row.ranked_ids = [self.ids[unit] for unit in rankings[query.pk]]
-                row.scores = [round(float(score), 6) for score in final.scores[at]]
+                row.scores = [round(float(score), 6) + 0.0 for score in final.scores[at]]  # no -0.0
                 row.metrics = {
                     **scored[query.pk],
                     **{
                         f"{name} highest": value
-                        for name, value in bounds[query.pk].items()
+                        for name, value in bounds.get(query.pk, {}).items()
                         if not name.startswith("Judged")
                     },
                 }

@@ -23,10 +23,11 @@ def hold(
     kind: CollectionKind,
     recipe: dict[str, Any],
     space: EmbeddingSpace | None = None,
-) -> Collection:
+) -> tuple[Collection, bool]:
     """The live collection of this recipe, made if need be, and held by the test until its clean-up.
 
-    Must run in a transaction. A failed one gets another chance. The row is locked, so it cannot be deleted in between.
+    Must run in a transaction, whose caller then reserves the quota for new ones: True says that this one counts anew. A
+    failed one gets another chance. The row is locked, so it cannot be deleted in between.
     """
     content_hash = canonical_json_hash({"kind": kind.value, **recipe})
     for _ in range(_TRIES):
@@ -35,6 +36,7 @@ def hold(
             .filter(project_id=test.project_id, content_hash=content_hash, status__in=COLLECTION_LIVE)
             .first()
         )
+        is_new = found is None
         if found is None:
             try:
                 with transaction.atomic():
@@ -42,15 +44,14 @@ def hold(
             except IntegrityError:  # another test made it at this moment
                 continue
         CollectionUse.objects.bulk_create([CollectionUse(test=test, collection=found)], ignore_conflicts=True)
-        revive([found.pk])
-        return found
+        return found, revive(found.pk) or is_new
     raise RuntimeError(f"collection {content_hash} could be neither found nor made")
 
 
 def _create(
     test: AbTest, kind: CollectionKind, recipe: dict[str, Any], content_hash: str, space: EmbeddingSpace | None
 ) -> Collection:
-    found = Collection.objects.create(
+    return Collection.objects.create(
         project_id=test.project_id,
         kind=kind,
         recipe=recipe,
@@ -60,22 +61,20 @@ def _create(
         query_set=test.query_set if kind == CollectionKind.QUERIES else None,
         document_count=test.query_set.query_count if kind == CollectionKind.QUERIES else test.corpus.document_count,
     )
-    quotas.reserve(project_id=test.project_id, resource=Resource.COLLECTIONS)
-    return found
 
 
-def revive(pks: list[int]) -> None:
-    """Give failed collections another chance; each counts against the quota again."""
-    for failed in Collection.objects.filter(pk__in=pks, status=CollectionStatus.FAILED).order_by("pk"):
-        if Collection.objects.filter(pk=failed.pk, status=CollectionStatus.FAILED).update(
-            status=CollectionStatus.PENDING,
-            attempts=0,
-            dispatched_at=None,
-            next_attempt_at=None,
-            error_code="",
-            error_message="",
-        ):
-            quotas.reserve(project_id=failed.project_id, resource=Resource.COLLECTIONS)
+def revive(pk: int) -> bool:
+    """Give a failed collection another chance; True when it was one: it counts against the quota again."""
+    failed = Collection.objects.filter(pk=pk, status=CollectionStatus.FAILED)
+    revived = failed.update(
+        status=CollectionStatus.PENDING,
+        attempts=0,
+        dispatched_at=None,
+        next_attempt_at=None,
+        error_code="",
+        error_message="",
+    )
+    return revived == 1
 
 
 def call_off_unneeded(pks: list[int]) -> None:

@@ -9,12 +9,14 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from embeddings_ab import telemetry
+from embeddings_ab.domain.measures import parse_measure
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import ArmStatus, TestStatus
 from embeddings_ab.models import AbTest, Arm, QueryResult
 from embeddings_ab.selectors.ab_tests import arms_of
 from embeddings_ab.services import arm_stats, endings, latency_measurements, progress
 from embeddings_ab.services.arm_preparation import holder
+from embeddings_ab.services.arm_runs import TOP
 from embeddings_ab.services.corpus_texts import queries_of
 from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.models.clock import from_now
@@ -32,6 +34,7 @@ def decide_test(*, test_id: int) -> None:
     if test is None:
         return
     try:
+        endings.require_hope(test)
         with Heartbeat(test) as beat:
             _decide(test, beat)
     except LeaseLost:
@@ -102,7 +105,7 @@ def make(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat | None =
     digest = ReportHash()
     scored: list[ArmScores] = []
     for arm in sorted(arms, key=lambda one: one.name):
-        collected = _Collected()
+        collected = _Collected(parse_measure(spec.primary_metric).cutoff or TOP)
         if arm.status in _WITH_RESULTS:
             digest.add_results(collected.rows(arm, names))
         scored.append(
@@ -113,7 +116,7 @@ def make(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat | None =
                 failed=frozenset(collected.failed),
                 rankings=collected.rankings,
                 blames=collected.blames,
-                lost_queries=collected.lost,
+                blamed_by_query=collected.lost,
             )
         )
         if beat is not None:
@@ -172,16 +175,17 @@ def _head(test: AbTest, spec: TestSpec) -> dict[str, Any]:
 class _Collected:
     """What the rows of one arm say, gathered while they stream by."""
 
-    def __init__(self) -> None:
+    def __init__(self, top: int) -> None:
+        self.top = top
         self.values: dict[str, dict[str, float | None]] = {}
         self.failed: set[str] = set()
         self.rankings: dict[str, list[str]] = {}
         self.blames: list[str] = []
-        self.lost = 0
+        self.lost: dict[str, str] = {}
 
     def rows(self, arm: Arm, names: dict[int, str]) -> Iterator[dict[str, Any]]:
         """Canonical rows for the hash, in order of query ids."""
-        from embeddings_ab.domain.explanation import Stage
+        from embeddings_ab.domain.explanation import blame_of_query
         from embeddings_ab.domain.report import OVERLAP_K
 
         found = QueryResult.objects.filter(arm=arm).order_by("query__ordinal")
@@ -196,7 +200,7 @@ class _Collected:
             self.rankings[name] = row.ranked_ids[: max(OVERLAP_K * 10, 100)]
             blamed = [where["stage"] for where in row.stages.values()]
             self.blames += blamed
-            self.lost += any(stage != Stage.FOUND for stage in blamed)
+            self.lost[name] = blame_of_query([(where, where["grade"]) for where in row.stages.values()], k=self.top)
             yield {
                 "arm": arm.name,
                 "query": name,

@@ -4,6 +4,7 @@ The embedding's share is that of each query's first, uncached call, kept with it
 """
 
 import datetime as dt
+import time
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from governance.domain.errors import DomainError
 log = structlog.get_logger(__name__)
 STEPS = ("embed", "search", "fuse", "rerank", "total")
 _WARM_UP = 3
+BUDGET_SECONDS = 240.0
 _MOST_FAILURES = 3  # then an endpoint is left alone: each failure may take as long as its time-out
 
 
@@ -35,6 +37,7 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
         return
     taken: dict[str, dict[str, list[float]]] = {arm.name: {step: [] for step in STEPS} for arm in open_arms}
     by_query: dict[tuple[int, int], dict[str, float]] = {}
+    began = time.monotonic()
     with ExitStack() as stack:
         searchers = _opened(open_arms, spec, stack)
         open_arms = [arm for arm in open_arms if arm.name in searchers]
@@ -49,6 +52,8 @@ def measure(test: AbTest, spec: TestSpec, arms: list[Arm], beat: Heartbeat) -> N
                 searcher.search([query])
         for arm_at, query_at in interleaved(len(open_arms), len(sample), seed=spec.seed):
             beat.check()
+            if time.monotonic() - began > BUDGET_SECONDS:
+                break  # what is measured so far is reported with its number
             arm, query = open_arms[arm_at], sample[query_at]
             if failures[arm.name] == _MOST_FAILURES:
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Sum
 
-from embeddings_ab.domain.batches import cut_batches
+from embeddings_ab.domain.batches import cut_batches, latency_sample
 from embeddings_ab.domain.provider_settings import ProviderSettings
 from embeddings_ab.domain.spec import ArmSpec, Chunking, TestSpec
 from embeddings_ab.domain.statuses import CollectionStatus
@@ -88,6 +88,7 @@ class _Planner:
     def _embedding(self, plan: dict[str, Any], settings: ProviderSettings, texts: dict[str, int]) -> None:
         rate = self._seconds_per_token(settings)
         tokens = 0
+        timed = latency_sample(list(self.queries))
         for role, wanted in (("document", texts), ("query", self.queries)):
             space = self._space(settings, role)
             there = embedding_cache.present(space, wanted) if space is not None else set()
@@ -97,7 +98,7 @@ class _Planner:
             batches = cut_batches(
                 missing,
                 tokens=wanted.__getitem__,
-                alone=lambda _: False,
+                alone=timed.__contains__ if role == "query" else never,
                 most_texts=settings.batch_texts,
                 most_tokens=settings.batch_tokens,
             )
@@ -137,6 +138,11 @@ class _Planner:
             space__model=settings.model,
         ).aggregate(seconds=Sum("provider_seconds"), tokens=Sum("token_count"))
         return float(built["seconds"]) / built["tokens"] if built["tokens"] else None
+
+
+def never(key: str) -> bool:
+    """No document goes in a call of its own."""
+    return False
 
 
 def _tokens(text: str) -> int:

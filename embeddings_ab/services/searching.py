@@ -49,7 +49,7 @@ class Depths:
         least = max(LEAST_CANDIDATES, 5 * min(max(cutoffs, default=10), 200))
         asked = arm.candidate_depth or min(max(final, least), 1000)
         extra = 1 if test.drop_same_id else 0
-        fused = (arm.fusion.depth if arm.fusion is not None else None) or asked
+        fused = ((arm.fusion.depth if arm.fusion is not None else None) or asked) + extra
         return cls(final=final + extra, candidates=asked + extra, fused=fused)
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from embeddings_ab import dispatch
 from embeddings_ab.domain.measures import parse_measure
 from embeddings_ab.domain.spec import ArmSpec, TestSpec
-from embeddings_ab.domain.statuses import ArmStatus, TestStatus, TuningStatus
+from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus, TestStatus, TuningStatus
 from embeddings_ab.domain.tuning_spec import TuningSpec, variants_of
 from embeddings_ab.models import AbTest, Arm, Collection, Query, QueryResult, Tuning
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
@@ -52,6 +52,7 @@ def create_tuning(*, caller: Caller, test_id: str, spec: TuningSpec) -> Tuning:
                 f"Field 'arm': {name!r} is no arm with results; there are {', '.join(arms)}.", field="arm", value=name
             )
     variants_of(spec, ArmSpec.model_validate(arms[spec.arm].spec))
+    _require_ready(arms[spec.arm])
     measure = str(parse_measure(spec.measure or test.primary_metric, field="measure"))
     tuning = Tuning.objects.create(
         test=test,
@@ -70,6 +71,17 @@ def create_tuning(*, caller: Caller, test_id: str, spec: TuningSpec) -> Tuning:
     return tuning
 
 
+def _require_ready(arm: Arm) -> None:
+    for collection in (arm.documents, arm.queries, arm.lexical):
+        if collection is not None and collection.status != CollectionStatus.READY:
+            raise Conflict(
+                f"Field 'arm': the {collection.get_kind_display()} of arm {arm.name!r} were cleaned up. Run the test "
+                "again: what is cached is not embedded anew.",
+                field="arm",
+                value=arm.name,
+            )
+
+
 def run_tuning(*, tuning_id: int) -> None:
     """pending → running → completed | failed. A second message finds nothing to claim."""
     tuning = Tuning.claim(
@@ -78,6 +90,7 @@ def run_tuning(*, tuning_id: int) -> None:
     if tuning is None:
         return
     try:
+        endings.require_hope(tuning)
         with Heartbeat(tuning) as beat:
             result = _search(tuning, beat)
         tuning.leave(TuningStatus.COMPLETED, result=result, finished_at=Now())
@@ -103,9 +116,10 @@ def _search(tuning: Tuning, beat: Heartbeat) -> dict[str, Any]:
 
     test = tuning.test
     spec = TuningSpec.model_validate(tuning.spec)
-    written = TestSpec.model_validate(test.spec).model_copy(
-        update={"metrics": (spec.measure,), "primary_metric": spec.measure}
-    )
+    full = TestSpec.model_validate(test.spec)
+    # All metrics of the test stay: they say how deep every stage looks, and so what it finds.
+    metrics = full.metrics if spec.measure in full.metrics else (*full.metrics, spec.measure)
+    written = full.model_copy(update={"metrics": metrics, "primary_metric": spec.measure})
     arm = next(one for one in arms_of(test) if one.name == spec.arm)
     queries = queries_of(test.query_set)
     scored: dict[str, dict[str, float]] = {}
@@ -156,7 +170,7 @@ def _score(
     arm: Arm, variant: ArmSpec, test: TestSpec, queries: list[Query], beat: Heartbeat
 ) -> tuple[dict[str, float], float | None]:
     """Value by query of one variant, and the median ms of one query searched alone."""
-    scorer = arm_runs.Scorer(arm, test, queries)
+    scorer = arm_runs.Scorer(arm, test, queries, only=test.primary_metric)
     values: dict[str, float] = {}
     times: list[float] = []
     with searching.opened(arm, test, variant) as searcher:
