@@ -17,7 +17,7 @@ UNSERVED := HHWEB_SECRET_KEY=check HHWEB_REDIS_URL=redis://unused HHWEB_DATA_DIR
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.demo ## set everything up and run the main job on real input (under 3 minutes)
+demo: $(VENV)/.demo ## set everything up and run an experiment and an A/B test on real input (under 4 minutes)
 	$(BIN)/python examples/demo/run_demo.py
 
 up: $(VENV)/.demo ## start the platform; DATA=folder PORT=8000 DATABASE=sqlite|postgres

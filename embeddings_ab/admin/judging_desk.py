@@ -1,11 +1,13 @@
 """Console page where a person judges, one document at a time, with the keyboard. Every button is a form's: without
 JavaScript each judgment is a POST and a redirect; with it the next document replaces this one in place."""
 
+import re
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 
 from embeddings_ab.domain import charts
 from embeddings_ab.models import JudgingItem, JudgingPool
@@ -19,6 +21,22 @@ from governance.domain.errors import DomainError, InvalidInput
 SKIPPED = "ab_skipped"  # in the session: item ids by pool
 SKIPPED_AT_MOST = 500
 TEXT_AT_MOST = 60_000
+WORDS_AT_MOST = 50
+# Words of questions, which would mark half the text.
+COMMON = frozenset(
+    "about all and any are been but can could did does for from had has have how into its may more not of on one than "
+    "that the their them there these they this was were what when where which while who why will with would you".split()
+)
+
+
+def marked(text: str, query: str) -> str:
+    """`text` as HTML, with the words of the query marked; whole words of three letters or more, in any case."""
+    words = {word.lower() for word in re.findall(r"\w{3,}", query)} - COMMON
+    if not words:
+        return format_html("{}", text)
+    pattern = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)[:WORDS_AT_MOST]))})\b", re.IGNORECASE)
+    pieces = enumerate(pattern.split(text))  # every second one is a word of the query
+    return format_html_join("", "{}", ((format_html("<mark>{}</mark>", p) if n % 2 else p,) for n, p in pieces))
 
 
 def skipped_of(visit: Visit, pool: JudgingPool) -> list[int]:
@@ -118,7 +136,9 @@ def _context(visit: Visit, pool: JudgingPool, item: JudgingItem | None) -> dict[
         text = document.text if document else ""
         context |= {
             "document": document,
-            "text": text[:TEXT_AT_MOST],
+            "title": marked(document.title if document else "", item.query.text),
+            "text": marked(text[:TEXT_AT_MOST], item.query.text),
+            "is_empty": not text.strip(),
             "cut": max(0, len(text) - TEXT_AT_MOST),
             "within": selectors.query_progress(pool, item.query_id, user),
             "found_by": sorted(item.found_by.items(), key=lambda pair: (pair[1], pair[0])),

@@ -129,7 +129,8 @@ def _mean(values: Sequence[float]) -> float | None:
 def _comparisons(design: Design, control: ArmScores, others: Sequence[ArmScores]) -> list[dict[str, Any]]:
     """Primary metric first, corrected by Holm over arms; all others exploratory, by Benjamini-Hochberg."""
     primary = apply_holm([_compared(design, control, arm, design.primary) for arm in others])
-    rest = [measure for measure in design.metrics if measure != design.primary]
+    # Being judged more is neither better nor worse.
+    rest = [name for name in design.metrics if name != design.primary and not name.startswith("Judged@")]
     exploratory = apply_benjamini_hochberg(
         [_compared(design, control, arm, measure) for measure in rest for arm in others]
     )

@@ -118,7 +118,8 @@ def progress(pool: JudgingPool) -> Progress:
     labels = Label.objects.filter(item__pool=pool).order_by()
     by_labeller = labels.values_list("source", "labeller").annotate(n=Count("pk"), last=Max("updated_at"))
     by_source = dict(labels.values_list("source").annotate(n=Count("item", distinct=True)))
-    done = items.annotate(given=given_labels()).filter(given__gte=pool.labels_per_item).count()
+    human = labels.filter(source=JudgmentSource.HUMAN).values("item").annotate(n=Count("pk"))
+    done = human.filter(n__gte=pool.labels_per_item).count()
     return Progress(
         items=items.count(),
         done=done,

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["chunked_documents", "document_ids", "drop_tables", "lexical_index", "query_vectors", "vector_index"]
+__all__ = [
+    "chunked_documents",
+    "document_ids",
+    "drop_tables",
+    "lexical_index",
+    "query_vectors",
+    "spans_of",
+    "vector_index",
+]
 
 
 def _variant(collection: Collection, spec: ArmSpec) -> tuple[Path, str]:
@@ -102,6 +110,14 @@ def chunked_documents(arm: Arm) -> set[int]:
         return set(range(arm.test.corpus.document_count))
     artifact_files.materialise(collection)
     return {int(unit) for unit in artifacts.load_array(artifact_files.folder_of(collection), "documents")}
+
+
+def spans_of(arm: Arm) -> "npt.NDArray[np.int32]":
+    """Start and end of every chunk in its document's text; both sides of an arm cut alike."""
+    collection = arm.documents or arm.lexical
+    assert collection is not None  # an arm that is reranked searches something of ours
+    artifact_files.materialise(collection)
+    return artifacts.load_array(artifact_files.folder_of(collection), "spans")
 
 
 def drop_tables(collection: Collection) -> None:

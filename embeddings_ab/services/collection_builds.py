@@ -89,6 +89,7 @@ def build_collection(*, collection_id: int) -> None:
     if work is None:
         return
     telemetry.count_build("started")
+    log.info("collection_building", collection=work.public_id, kind=work.kind, attempt=work.attempts)
     began = time.monotonic()
     try:
         with endings.of_collection(work):
@@ -127,6 +128,7 @@ def _hand_on(work: Collection, seconds: float) -> None:
                 build_seconds=F("build_seconds") + seconds,
             )
             dispatch.send_builds([work.pk])
+        log.info("collection_handed_on", collection=work.public_id, seconds=round(seconds, 1))
     except LeaseLost:
         log.info("collection_lost", collection=work.public_id)
 

@@ -91,6 +91,7 @@ def _send_arms(test_id: int) -> None:
                 log.warning("arm_failed", arm=arm.name, cause=failed.error_code)
         elif all(c.status == CollectionStatus.READY for c in needed):
             if move_arms(Q(pk=arm.pk), ArmStatus.READY, attempts=0, dispatched_at=None):
+                log.info("arm_ready", arm=arm.name, test_id=test_id)
                 dispatch.send_arms(dispatch.RUN_ARM, [arm.pk])
         else:
             unsent_builds = Collection.objects.filter(

@@ -1,6 +1,6 @@
 """Reranks the best candidates of each query; a query whose call fails is marked, the others go on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from embeddings_ab.domain.ranking import Candidates
 
 
+Passage = tuple[int, int]
+
+
+def _read(texts: Mapping[int, str], units: Sequence[int], passages: Mapping[int, Passage]) -> list[str]:
+    return [texts[unit][slice(*passages[unit])] if unit in passages else texts[unit] for unit in units]
+
+
 class ArmReranker:
     """The reranker of an arm over the texts of its best chunks."""
 
@@ -33,9 +40,17 @@ class ArmReranker:
             self.client.close()
 
     def rerank(
-        self, queries: Sequence[str], found: "Candidates", depth: int, failures: dict[int, BaseException]
+        self,
+        queries: Sequence[str],
+        found: "Candidates",
+        depth: int,
+        failures: dict[int, BaseException],
+        passages: Sequence[Mapping[int, Passage]] = (),
     ) -> "Candidates":
-        """The best `depth` of each list by new scores; deeper ones stay behind in their order."""
+        """The best `depth` of each list by new scores; deeper ones stay behind in their order.
+
+        passages: per query the best chunk of each document, as a span of its text; without, whole documents are read.
+        """
         import numpy as np
 
         from embeddings_ab.domain.ranking import reranked
@@ -48,7 +63,9 @@ class ArmReranker:
             if units and at not in failures:
                 try:
                     with telemetry.timed_call(f"rerank_{self.kind}"):
-                        given = calling.with_retries(partial(self.reranker.rerank, query, [texts[u] for u in units]))
+                        given = calling.with_retries(
+                            partial(self.reranker.rerank, query, _read(texts, units, passages[at] if passages else {}))
+                        )
                 except ProviderFailed as error:
                     failures[at] = error
             # A failed list keeps its order here and is stored as failed, so nobody scores it.

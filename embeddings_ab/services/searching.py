@@ -15,6 +15,7 @@ from embeddings_ab.domain.spec import ArmSpec, TestSpec
 from embeddings_ab.models import Arm, Query, UploadedRun
 from embeddings_ab.services import arm_files, reranking
 from embeddings_ab.services.external_arms import ExternalSearch
+from embeddings_ab.services.reranking import Passage
 
 if TYPE_CHECKING:
     from embeddings_ab.domain.ranking import Candidates
@@ -71,6 +72,9 @@ class Searcher:
         if arm.lexical is not None:
             self.lexical = stack.enter_context(arm_files.lexical_index(arm.lexical))
         self.reranker = stack.enter_context(reranking.opened(arm, self.spec)) if self.spec.reranker else None
+        self.spans: Any = None
+        if self.reranker is not None and self.spec.chunking.method != "none":
+            self.spans = arm_files.spans_of(arm)
         self.ordinals: dict[str, int] = {}
         if self.spec.retrieval in ("external", "run"):
             self.ordinals = {name: at for at, name in enumerate(arm_files.document_ids(arm.test.corpus))}
@@ -139,10 +143,26 @@ class Searcher:
         assert reranker is not None
         assert self.spec.reranker is not None
         depth = self.spec.reranker.depth
+        passages = self._passages(found)
         found.stages["reranked"] = self._timed(
-            found, "rerank", lambda: reranker.rerank(texts, found.final, depth, found.failures)
+            found, "rerank", lambda: reranker.rerank(texts, found.final, depth, found.failures, passages)
         )
         found.final = found.stages["reranked"]
+
+    def _passages(self, found: Found) -> "list[dict[int, Passage]]":
+        """By query and document: where in its text the best chunk stands. Whole documents need none."""
+        if self.spans is None:
+            return []
+        passages: list[dict[int, Passage]] = []
+        for at in range(len(found.final)):
+            known: dict[int, Passage] = {}
+            for side in ("lexical", "vector"):  # what both sides found goes by the vectors' chunk
+                candidates = found.stages.get(side)
+                if candidates is not None and candidates.chunks is not None:
+                    pairs = zip(candidates.units[at].tolist(), candidates.chunks[at].tolist(), strict=True)
+                    known |= {unit: tuple(self.spans[chunk].tolist()) for unit, chunk in pairs}
+            passages.append(known)
+        return passages
 
     def _external(self, texts: list[str], found: Found) -> "Candidates":
         assert self.external is not None

@@ -72,6 +72,7 @@ def current_space(
     space = current.first()
     # The revision of a local provider is a hash of its weights: nothing else can be behind the name.
     if space is not None and (provider.is_local or space.canary_checked_at > timezone.now() - CANARY_VALID_FOR):
+        EmbeddingSpace.objects.filter(pk=space.pk).update(last_used_at=Now())
         return space
     import numpy as np
 
@@ -82,7 +83,7 @@ def current_space(
     if space is not None:
         known = np.frombuffer(bytes(space.canary), dtype=np.float32).reshape(len(CANARY_TEXTS), -1)
         if not has_drifted(known, vectors):
-            EmbeddingSpace.objects.filter(pk=space.pk).update(canary_checked_at=Now())
+            EmbeddingSpace.objects.filter(pk=space.pk).update(canary_checked_at=Now(), last_used_at=Now())
             return space
         log.warning(
             "model_changed_behind_its_name",

@@ -92,9 +92,11 @@ def import_command(
     with _refusals():
         if form == "beir":
             _reject(queries=queries, judgments=judgments, query_set=query_set)
-            refused = _import_beir(api, name, path, how)
-            if refused:
-                raise click.ClickException(f"{', '.join(refused)} of {path} could not be imported; the rest was.")
+            refused, imported = _import_beir(api, name, path, how)
+            if refused and (splits or not imported):
+                raise click.ClickException(f"{', '.join(refused)} of {path} could not be imported.")
+            if refused:  # nobody asked for these by name
+                click.echo(f"left out: {', '.join(refused)}; name one with --split and map its grades.", err=True)
         elif form in ("jsonl", "csv"):
             _reject(query_set=query_set)
             _import_files(api, name, path, form, queries, judgments, how)
@@ -135,8 +137,8 @@ def in_our_words(message: str) -> str:
     return said.replace("drop_dangling", "--drop-dangling")
 
 
-def _import_beir(api: Api, name: str, path: Path, how: How) -> list[str]:
-    """Corpus and query sets of a folder; the splits that were refused, each with its reason printed."""
+def _import_beir(api: Api, name: str, path: Path, how: How) -> tuple[list[str], int]:
+    """Corpus and query sets of a folder; the refused splits, each with its reason printed, and how many were not."""
     folder = beir.BeirFolder(path)
     wanted = how.splits or folder.splits
     for split in how.splits:
@@ -157,7 +159,7 @@ def _import_beir(api: Api, name: str, path: Path, how: How) -> list[str]:
             told = _refused(error).message if isinstance(error, DomainError) else error.message
             click.echo(f"query set {name}/{split}: {told}", err=True)
             refused.append(split)
-    return refused
+    return refused, len(wanted) - len(refused)
 
 
 def _import_files(

@@ -111,7 +111,7 @@ def test_every_page_is_clean_and_accessible(browser: Browser, live_server, seede
     for name, url in urls_of(seeded).items():
         watch.missing_allowed = name == "missing"
         page.goto(f"{live_server.url}{url}")
-        page.wait_for_function("window.Alpine && !document.documentElement.hasAttribute('x-cloak')")
+        page.wait_for_selector("html:not([x-cloak])", state="attached")
         screenshot(page, f"{name}-{theme}-{size['width']}")
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
@@ -143,11 +143,10 @@ def test_the_frame_works_under_the_policy(browser: Browser, live_server, seeded:
     page.keyboard.press("Enter")
     page.wait_for_url("**/console/runs/*/")
     page.keyboard.press("Control+e")
-    page.wait_for_function("document.documentElement.classList.contains('dark') !== null")
     page.click("text=dock_to_right >> visible=true")
     page.wait_for_selector("#nav-sidebar", state="hidden")
     page.reload()
-    page.wait_for_function("window.Alpine && !document.documentElement.hasAttribute('x-cloak')")
+    page.wait_for_selector("html:not([x-cloak])", state="attached")
     assert not page.is_visible("#nav-sidebar")
     context.close()
     assert watch.faults == []

@@ -34,7 +34,7 @@ def test_every_judging_page_is_clean_and_accessible(
     pages = {**test_judging_pages.pages_of(judging), **test_judging_pages.writing_pages_of(judging)}
     for name, url in pages.items():
         page.goto(f"{live_server.url}{url}")
-        page.wait_for_function("window.Alpine && !document.documentElement.hasAttribute('x-cloak')")
+        page.wait_for_selector("html:not([x-cloak])", state="attached")
         screenshot(page, f"{name}-{theme}-{size['width']}")
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:

@@ -108,10 +108,12 @@ def test_a_bad_line_is_named_by_file_and_number_and_nothing_is_sent(ready, run, 
 def test_one_bad_split_does_not_hold_back_the_others(ready, run, folder):
     (folder / "qrels" / "raw.tsv").write_text("q1\td1\t-1\n")
     result = run("import", "cran", folder)
-    assert result.exit_code == 1
+    assert result.exit_code == 0  # nobody asked for it by name
+    assert "left out: raw" in result.output
+    assert run("import", "cran", folder, "--split", "raw").exit_code == 1
     assert "query set cran/raw: qrels/raw.tsv, line 1: Field 'grade' is -1" in result.output
     assert "--grade-map" in result.output
-    assert [one.body["name"] for one in ready.asked] == ["cran", "cran/test"]
+    assert [one.body["name"] for one in ready.asked] == ["cran", "cran/test", "cran"]
 
 
 def test_a_refusal_of_the_server_is_told_for_its_split(ready, run, folder):
