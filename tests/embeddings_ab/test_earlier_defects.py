@@ -223,7 +223,7 @@ def test_w15_significance_is_corrected_and_comes_with_its_size(material, jobs):
         assert row["adjusted_p"] >= row["p"]
         assert {"d_z", "difference", "interval_low", "interval_high", "mde", "sign_p"} <= set(row)
     assert {row["correction"] for row in report["comparisons"] if row["role"] == "exploratory"} == {
-        "benjamini_hochberg"
+        "Benjamini-Hochberg"
     }
 
 
