@@ -23,10 +23,11 @@ SKIPPED_AT_MOST = 500
 TEXT_AT_MOST = 60_000
 WORDS_AT_MOST = 50
 # Words of questions, which would mark half the text.
-COMMON = frozenset(
-    "about all and any are been but can could did does for from had has have how into its may more not of on one than "
-    "that the their them there these they this was were what when where which while who why will with would you".split()
+COMMON_WORDS = (
+    "about all and any are been but can could did does for from had has have how into its may more not one than that "
+    "the their them there these they this was were what when where which while who why will with would you"
 )
+COMMON = frozenset(COMMON_WORDS.split())
 
 
 def marked(text: str, query: str) -> str:

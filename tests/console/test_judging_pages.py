@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from embeddings_ab.admin.judging_desk import marked
 from embeddings_ab.models import AbTest, JudgingItem, JudgingPool, Label, QuerySet, Tuning
 from governance.domain.actions import Role
 from governance.services.projects import create_project
@@ -167,6 +168,14 @@ def test_the_arms_stay_hidden_until_asked_for(client: Client, judging: SeededJud
     assert "bm25" not in before
     assert "bm25" in after or "minilm" in after or "hybrid" in after or "convex" in after
     assert "<details><summary>Which arms found it" in page
+
+
+def test_words_of_the_query_are_marked_and_nothing_in_a_text_is_markup() -> None:
+    assert marked("Drag & <b>drag</b> of a wing; draggled.", "what is the DRAG of wing?") == (
+        "<mark>Drag</mark> &amp; &lt;b&gt;<mark>drag</mark>&lt;/b&gt; of a <mark>wing</mark>; draggled."
+    )
+    assert marked("a < b", "is it so") == "a &lt; b"
+    assert marked("", "wing") == ""
 
 
 def test_a_grade_is_stored_and_the_next_document_shown(client: Client, judging: SeededJudging) -> None:
