@@ -137,7 +137,7 @@ def _context(visit: Visit, pool: JudgingPool, item: JudgingItem | None) -> dict[
         text = document.text if document else ""
         context |= {
             "document": document,
-            "title": marked(document.title if document else "", item.query.text),
+            "heading": marked(document.title if document else "", item.query.text),
             "text": marked(text[:TEXT_AT_MOST], item.query.text),
             "is_empty": not text.strip(),
             "cut": max(0, len(text) - TEXT_AT_MOST),
