@@ -46,10 +46,19 @@ def create_tuning(*, caller: Caller, test_id: str, spec: TuningSpec) -> Tuning:
             value=test_id,
         )
     arms = {arm.name: arm for arm in arms_of(test)}
-    for name in (spec.arm, *spec.compare_arms):
+    judged = test.query_set.judged_query_count
+    if spec.folds > judged:
+        raise InvalidInput(
+            f"Field 'folds' is {spec.folds}, but only {judged} queries are judged; use fewer.",
+            field="folds",
+            value=spec.folds,
+        )
+    for field, name in (("arm", spec.arm), *(("compare_arms", other) for other in spec.compare_arms)):
         if name not in arms or arms[name].status not in (ArmStatus.COMPLETED, ArmStatus.INCOMPLETE):
             raise InvalidInput(
-                f"Field 'arm': {name!r} is no arm with results; there are {', '.join(arms)}.", field="arm", value=name
+                f"Field {field!r}: {name!r} is no arm with results; there are {', '.join(arms)}.",
+                field=field,
+                value=name,
             )
     variants_of(spec, ArmSpec.model_validate(arms[spec.arm].spec))
     _require_ready(arms[spec.arm])
@@ -134,15 +143,18 @@ def _search(tuning: Tuning, beat: Heartbeat) -> dict[str, Any]:
         scored[f"arm {other}"] = _stored(test, other, spec.measure, queries)
     common = sorted(set.intersection(*(set(values) for values in scored.values())))
     names = list(scored)
-    result = cross_validate(
-        [[scored[name][query] for query in common] for name in names],
-        configurations=names,
-        queries=common,
-        seed=spec.seed,
-        folds=spec.folds,
-        repeats=spec.repeats,
-        groups=_groups(queries, written.cluster_key),
-    )
+    try:
+        result = cross_validate(
+            [[scored[name][query] for query in common] for name in names],
+            configurations=names,
+            queries=common,
+            seed=spec.seed,
+            folds=spec.folds,
+            repeats=spec.repeats,
+            groups=_groups(queries, written.cluster_key),
+        )
+    except ValueError as error:  # too few queries or groups that every variant answered
+        raise InvalidInput(f"Field 'folds': {error}", field="folds", value=spec.folds) from None
     return {
         **result.to_json(),
         "measure": spec.measure,

@@ -39,13 +39,13 @@ def test_a_search_is_created_listed_and_shown(api, base):
 
 
 def test_a_failed_search_says_why(api, base):
-    tuning = post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}}).json()
+    tuning = post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}, "folds": 2}).json()
     Tuning.objects.update(status="failed", error_code="invalid_input", error_message="Field 'x'.")
     assert api.get(f"{base}/{tuning['id']}").json()["error"] == {"code": "invalid_input", "message": "Field 'x'."}
 
 
 def test_a_repeated_create_makes_one_search(api, base):
-    body = {"arm": "minilm", "grid": {"alpha": [0, 1]}}
+    body = {"arm": "minilm", "grid": {"alpha": [0, 1]}, "folds": 2}
     first, second = (post(api, base, body, headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert first.json() == second.json()
     assert Tuning.objects.count() == 1
@@ -56,12 +56,13 @@ def test_a_repeated_create_makes_one_search(api, base):
     [
         ({}, "arm"),
         ({"arm": "minilm"}, "grid"),
-        ({"arm": "nobody", "grid": {"alpha": [0]}}, "arm"),
-        ({"arm": "minilm", "grid": {"alpha": [2]}}, "grid"),
+        ({"arm": "nobody", "grid": {"alpha": [0]}, "folds": 2}, "arm"),
+        ({"arm": "minilm", "grid": {"alpha": [2]}, "folds": 2}, "grid"),
         ({"arm": "minilm", "grid": {"alpha": "x"}}, "grid.alpha"),
         ({"arm": "minilm", "grid": {"beta": [1]}}, "grid.beta"),
         ({"arm": "minilm", "grid": {"alpha": [0]}, "folds": 0}, "folds"),
-        ({"arm": "minilm", "compare_arms": ["nobody"]}, "arm"),
+        ({"arm": "minilm", "compare_arms": ["nobody"], "folds": 2}, "compare_arms"),
+        ({"arm": "minilm", "grid": {"alpha": [0]}, "folds": 3}, "folds"),
         ([], "body"),
     ],
 )
@@ -75,18 +76,18 @@ def test_bad_searches_are_refused_naming_the_field(api, base, body, field):
 
 
 def test_another_project_sees_nothing(api, base):
-    tuning = post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}}).json()
+    tuning = post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}, "folds": 2}).json()
     stranger = make_client(make_token(make_project()))
     assert stranger.get(base).status_code == 404
     assert stranger.get(f"{base}/{tuning['id']}").status_code == 404
-    assert post(stranger, base, {"arm": "minilm", "grid": {"alpha": [0]}}).status_code == 404
+    assert post(stranger, base, {"arm": "minilm", "grid": {"alpha": [0]}, "folds": 2}).status_code == 404
     assert api.get(f"{base}/nobody").status_code == 404
     assert Tuning.objects.count() == 1
 
 
 def test_a_page_costs_the_same_queries_whatever_its_size(api, base):
     for _ in range(3):
-        post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}})
+        post(api, base, {"arm": "minilm", "grid": {"alpha": [0]}, "folds": 2})
     api.get(base)
     with CaptureQueriesContext(connection) as one:
         api.get(base, {"limit": 1})
