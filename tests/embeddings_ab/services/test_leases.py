@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus, TestStatus
 from embeddings_ab.models import AbTest, Arm, Collection, Embedding, QueryResult
@@ -264,6 +264,27 @@ def test_a_heartbeat_renews_the_lease_and_tells_when_it_is_lost(material, jobs, 
         with pytest.raises(LeaseLost):
             beat.check()
     assert beat.is_lost
+
+
+def test_a_heartbeat_outlives_a_database_that_is_away_for_a_moment(material, jobs, monkeypatch):
+    caller, corpus, query_set = material
+    monkeypatch.setattr("embeddings_ab.services.heartbeats.LOOK_SECONDS", 0.02)
+    test = started(caller, corpus, query_set, arms={"lexical": {"retrieval": "lexical"}})
+    jobs.run(until=RUN)
+    arm = Arm.claim(test.arms.get().pk, waiting=["ready"], running="running", holder="me", lease=lease())
+    original, looks = Arm.held, []
+
+    def held(self):
+        looks.append(1)
+        if len(looks) <= 2:
+            raise OperationalError("the server closed the connection")
+        return original(self)
+
+    monkeypatch.setattr(Arm, "held", held)
+    with Heartbeat(arm) as beat:
+        wait_for(lambda: len(looks) > 4, "more looks")
+        beat.check()
+    assert not beat.is_lost
 
 
 def test_what_got_lost_on_its_way_is_sent_again(material, jobs):

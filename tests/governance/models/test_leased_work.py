@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 
 from embeddings_ab.domain.statuses import ArmStatus
 from embeddings_ab.models import Arm
@@ -157,3 +158,26 @@ def test_no_more_are_sent_again_than_there_is_room_for(arm):
     known = sorted([arm.pk, *others.values_list("pk", flat=True)])
     assert lost() == known
     assert lost(at_most=2) == known[:2]
+
+
+def test_dead_workers_come_before_lost_messages_and_within_narrows_first(arm):
+    other = changed(make_test_row(make_query_set(make_caller()), arms=["a"]).arms.get(), status=ArmStatus.READY)
+    claim(other)
+    changed(other, leased_until=None)
+    assert lost() == [other.pk, arm.pk]
+    assert lost(at_most=1) == [other.pk]
+    assert lost(at_most=1, within=Q(test_id=arm.test_id)) == [arm.pk]
+
+
+def test_work_called_off_between_claim_and_read_is_nobodys(arm, monkeypatch):
+    original = Arm.objects.none().__class__.update
+
+    def update(self, **changes):
+        count = original(self, **changes)
+        if changes.get("lease_holder") == "me":
+            Arm.objects.filter(pk=arm.pk).update(status=ArmStatus.CANCELLED, lease_holder="", leased_until=None)
+        return count
+
+    monkeypatch.setattr(Arm.objects.none().__class__, "update", update)
+    assert claim(arm) is None
+    assert Arm.objects.get(pk=arm.pk).status == ArmStatus.CANCELLED
