@@ -274,6 +274,13 @@ def loss_lines(report: Report, arms: Sequence[Arm]) -> dict[str, Any]:
             {
                 "name": arm.name,
                 "lost": row.get("lost_queries"),
+                "blamed": ", ".join(
+                    f"{words_of(stage)} {count}"
+                    for stage, count in sorted(
+                        row.get("queries_by_stage", {}).items(), key=lambda one: (-one[1], one[0])
+                    )
+                    if count and stage != "found"
+                ),
                 "counts": [count for _, count in counts],
                 "total": sum(count for _, count in counts),
                 "bar": charts.stacked(

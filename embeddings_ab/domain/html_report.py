@@ -245,8 +245,15 @@ def _losses(report: Row) -> str:
         [text(arm), exact(row.get("lost_queries")), *(exact(row.get("stages", {}).get(stage, 0)) for stage in stages)]
         for arm, row in losses.items()
     ]
-    heads = ["arm", "queries with a loss", *(text(LOSSES.get(stage, stage.replace("_", " "))) for stage in stages)]
-    note = "Relevant documents that are not among the first ten, by the stage that lost them."
+    heads = [
+        "arm",
+        "queries below the control",
+        *(text(LOSSES.get(stage, stage.replace("_", " "))) for stage in stages),
+    ]
+    note = (
+        "Relevant documents that are not at the top (the first k of the deciding measure, else ten), by the stage that "
+        "lost them; and how many queries the control answers better."
+    )
     return section("Where relevant documents were lost", note, table(heads, rows, numbers=range(1, len(heads))))
 
 
