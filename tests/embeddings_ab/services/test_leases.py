@@ -11,6 +11,7 @@ from embeddings_ab.models import AbTest, Arm, Collection, Embedding, QueryResult
 from embeddings_ab.services import ab_tests, arm_runs, collection_builds, decisions, embedding_cache, progress
 from embeddings_ab.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
+from governance.outbound import limiter
 from tests.embeddings_ab.factories import QUERIES, TEXTS, make_caller, make_corpus, make_query_set
 from tests.embeddings_ab.pipeline import started
 from tests.embeddings_ab.provider_server import ProviderServer
@@ -231,6 +232,24 @@ def test_cancelling_ends_a_latency_call_that_hangs(material, jobs, server):
     jobs.run(until=DECIDE)
     cancelled_in_flight(caller, test, server, "/search", decisions.decide_test, test_id=test.pk)
     assert test.report is None
+
+
+def test_cancelling_ends_the_waiting_for_a_slot_as_well(material, jobs, server):
+    caller, corpus, query_set = material
+    test = started(caller, corpus, query_set, arms={"vector": remote_arm(server)})
+    jobs.run(until=BUILD)
+    pk = documents_of(test).pk
+    calls = len(server.embed_calls)
+    with limiter.slot(project_id=caller.project_id, provider="openai", limit=1):  # somebody else's call
+        work = InThread(collection_builds.build_collection, collection_id=pk)
+        work.start()
+        wait_for(lambda: Collection.objects.filter(pk=pk, reserved_tokens__gt=0).exists(), "the build")
+        ab_tests.cancel_test(caller=caller, test_id=test.public_id)
+        work.join(45)  # it would wait for a minute
+        assert not work.is_alive()
+    assert work.error is None
+    assert len(server.embed_calls) == calls
+    assert Collection.objects.get(pk=pk).status == CollectionStatus.FAILED
 
 
 def test_a_collection_that_another_test_waits_for_survives_the_cancelling(material, jobs, server):
