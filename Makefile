@@ -48,8 +48,8 @@ proof: $(VENV)/.dev ## the long proofs: full kill tests; writes the table of doc
 
 bench: $(VENV)/.dev ## speed and footprint; prints the tables of docs/performance.md
 	$(BIN)/python benchmarks/otlp_ingest.py
-	$(BIN)/python benchmarks/result_bench.py
-	$(BIN)/python benchmarks/result_bench.py --database sqlite --large 0
+	$(BIN)/python -m benchmarks.result_bench
+	$(BIN)/python -m benchmarks.result_bench --database sqlite --large 0
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python -m benchmarks.statistics_bench
 	$(BIN)/python -m benchmarks.retrieval_bench

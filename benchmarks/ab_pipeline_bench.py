@@ -8,12 +8,12 @@ documents × 384 float32 and is held against one script that loads, multiplies, 
 """
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.installation import installation
 
 METRICS = ["nDCG@10", "R@100", "MRR@10"]
 DEPTH = 100
@@ -28,37 +28,13 @@ def main() -> None:
     options.add_argument("--build", type=int, default=300, help="documents of the build; 0 leaves it out")
     options.add_argument("--repeats", type=int, default=3)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hhweb-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        os.environ["HHWEB_DATA_DIR"] = str(folder / "data")
-        os.environ["HHWEB_REDIS_URL"] = "redis://127.0.0.1:1"  # never asked
-        (folder / "data").mkdir()
-        if given.database == "sqlite":
-            run(given)
-            return
-        from hhweb.embedded.postgres_server import PostgresServer
-
-        server = PostgresServer(folder / "postgres", password="bench")
-        server.start()
-        os.environ["HHWEB_DATABASE_URL"] = server.url
-        try:
-            run(given)
-        finally:
-            server.stop()
+    with installation(given.database):
+        run(given)
 
 
 def run(given: argparse.Namespace) -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "hhweb.settings.test"
-    os.environ["HHWEB_LOG_LEVEL"] = "ERROR"
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
     from governance import dispatch
 
-    call_command("migrate", verbosity=0)
     dispatch._send = lambda task, pk: None  # this process does the work itself
     from governance.services.projects import create_project, system_caller
 

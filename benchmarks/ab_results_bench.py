@@ -9,13 +9,13 @@ authentication, view, JSON) in this process. Memory is this process's own, at it
 import argparse
 import functools
 import gc
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.installation import installation
 
 PAGE = 500
 MEASURES = ("nDCG@10", "R@10", "R@100", "MRR@10", "Hit@10", "AP")
@@ -28,33 +28,13 @@ def main() -> None:
     options.add_argument("--depth", type=int, default=10, help="ranked ids of each result")
     options.add_argument("--repeats", type=int, default=7)
     given = options.parse_args()
-    from hhweb.embedded.postgres_server import PostgresServer
-
-    with tempfile.TemporaryDirectory(prefix="hhweb-bench-", dir="/tmp" if os.geteuid() == 0 else None) as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        os.environ["HHWEB_DATA_DIR"] = str(folder / "data")
-        os.environ["HHWEB_REDIS_URL"] = "redis://127.0.0.1:1"  # never asked
-        (folder / "data").mkdir()
-        server = PostgresServer(folder / "postgres", password="bench")
-        server.start()
-        os.environ["HHWEB_DATABASE_URL"] = server.url
-        try:
-            run(given)
-        finally:
-            server.stop()
+    with installation("postgres"):
+        run(given)
 
 
 def run(given: argparse.Namespace) -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "hhweb.settings.test"
-    os.environ["HHWEB_LOG_LEVEL"] = "ERROR"
-    import django
-
-    django.setup()
-    from django.core.management import call_command
     from django.test import Client
 
-    call_command("migrate", verbosity=0)
     from governance.domain.actions import KeyKind
     from governance.services.api_keys import issue_key
     from governance.services.projects import create_project, system_caller

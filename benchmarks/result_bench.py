@@ -10,7 +10,6 @@ rows plus orjson's dump of the finished answer, measured in the same process rig
 import argparse
 import os
 import statistics
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from benchmarks.installation import installation
 
 CREATED = "2026-01-01 00:00:00+00:00"
 
@@ -30,36 +31,13 @@ def main() -> None:
     options.add_argument("--metrics", type=int, default=10)
     options.add_argument("--repeats", type=int, default=5)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hhweb-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        os.environ["HHWEB_DATA_DIR"] = str(folder / "data")
-        os.environ["HHWEB_REDIS_URL"] = "redis://127.0.0.1:1"  # never asked
-        (folder / "data").mkdir()
-        if given.database == "sqlite":
-            run(given)
-            return
-        from hhweb.embedded.postgres_server import PostgresServer
-
-        server = PostgresServer(folder / "postgres", password="bench")
-        server.start()
-        os.environ["HHWEB_DATABASE_URL"] = server.url
-        try:
-            run(given)
-        finally:
-            server.stop()
+    with installation(given.database):
+        run(given)
 
 
 def run(given: argparse.Namespace) -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "hhweb.settings.test"
-    os.environ["HHWEB_LOG_LEVEL"] = "ERROR"
-    import django
-
-    django.setup()
-    from django.core.management import call_command
     from django.test import Client
 
-    call_command("migrate", verbosity=0)
     from governance.services.api_keys import issue_key
     from governance.services.projects import create_project, system_caller
 
