@@ -275,7 +275,7 @@ def loss_lines(report: Report, arms: Sequence[Arm]) -> dict[str, Any]:
                 "name": arm.name,
                 "lost": row.get("lost_queries"),
                 "blamed": ", ".join(
-                    f"{words_of(stage)} {count}"
+                    f"“{words_of(stage)}” for {count}"
                     for stage, count in sorted(
                         row.get("queries_by_stage", {}).items(), key=lambda one: (-one[1], one[0])
                     )

@@ -6,10 +6,15 @@ from typing import Any
 from embeddings_ab.models import AbTest, Arm, Collection
 
 
-def of_arm(test: AbTest, arm: Arm) -> dict[str, Any]:
-    """Sums over the arm's collections. A collection that was ready before the test started counts as reused: free."""
+def of_arm(test: AbTest, arm: Arm, counted: set[int]) -> dict[str, Any]:
+    """Sums over the arm's collections, so that the arms of a test add up to what the test took.
+
+    A collection that was ready before the test started is free, and so is one in `counted`: an arm before this one
+    has it on its account. Both count as reused.
+    """
     held = [c for c in (arm.documents, arm.queries, arm.lexical) if c is not None]
-    paid = [c for c in held if not _was_there(test, c)]
+    paid = [c for c in held if not _was_there(test, c) and c.pk not in counted]
+    counted.update(c.pk for c in held)
     vectors = arm.documents
     space = vectors.space if vectors is not None else None
     chunks = arm.documents or arm.lexical
@@ -43,6 +48,7 @@ def _was_there(test: AbTest, collection: Collection) -> bool:
 
 def write(test: AbTest, arms: list[Arm]) -> None:
     """Store the figures of every arm."""
+    counted: set[int] = set()
     for arm in arms:
-        arm.stats = {**arm.stats, **of_arm(test, arm)}
+        arm.stats = {**arm.stats, **of_arm(test, arm, counted)}
         Arm.objects.filter(pk=arm.pk).update(stats=arm.stats)
