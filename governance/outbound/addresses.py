@@ -135,7 +135,10 @@ def _is_public_ipv6(address: Address) -> bool:
 
 
 def _carried(address: Address) -> list[Address]:
-    """The address itself unless it only wraps another, and every IPv4 address inside."""
+    """Every IPv4 address inside, then the address itself unless it only wraps another.
+
+    Inner ones first: patch releases of Python disagree on which wrappers are private, and the reason shall be the same.
+    """
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:
@@ -144,15 +147,15 @@ def _carried(address: Address) -> list[Address]:
     if address in _NAT64[0]:
         return [low]
     if address in _NAT64[1]:
-        return [address, low]
-    inside: list[Address] = [address]
+        return [low, address]
+    inside: list[Address] = []
     if address.sixtofour is not None:
         inside.append(address.sixtofour)
     if address.teredo is not None:
         inside += address.teredo
     if address in _IPV4_COMPATIBLE and int(address) > 1:
         inside.append(low)
-    return inside
+    return [*inside, address]
 
 
 def is_allowed_host(host: str, port: int, allowed: frozenset[str]) -> bool:
