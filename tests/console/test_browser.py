@@ -136,12 +136,16 @@ def test_the_frame_works_under_the_policy(browser: Browser, live_server, seeded:
     header = page.request.get(f"{live_server.url}/console/runs/").headers["content-security-policy"]
     assert "script-src 'self'" in header
     assert "unsafe-eval" not in header
+    # The frame's scripts start after the page is loaded; keys pressed before are lost.
+    page.wait_for_selector("html:not([x-cloak])", state="attached")
     page.keyboard.press("Control+k")
+    page.wait_for_selector("#search-input-command", state="visible")
     page.locator("#search-input-command").press_sequentially("prompt")
     page.wait_for_selector("#command-results li a[href*='/console/runs/']")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url("**/console/runs/*/")
+    page.wait_for_selector("html:not([x-cloak])", state="attached")
     page.keyboard.press("Control+e")
     page.click("text=dock_to_right >> visible=true")
     page.wait_for_selector("#nav-sidebar", state="hidden")
