@@ -66,6 +66,7 @@ def urls_of(seeded: Seeded) -> dict[str, str]:
 
 def sign_in(context: BrowserContext, server: str) -> Page:
     page = context.new_page()
+    page.set_default_timeout(90_000)  # two slow cores shared with other tests
     page.goto(f"{server}/console/")
     page.fill("input[name=username]", "anna")
     page.fill("input[name=password]", "anna-anna")
