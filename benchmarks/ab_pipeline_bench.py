@@ -132,7 +132,7 @@ def show_build(caller: Any, given: argparse.Namespace) -> None:
 
 def show_run(caller: Any, given: argparse.Namespace) -> None:
     from embeddings_ab.models import Arm, Judgment, QueryResult
-    from embeddings_ab.services import arm_files, arm_runs, artifact_files, collection_builds, progress
+    from embeddings_ab.services import arm_runs, artifact_files, collection_builds, progress
 
     texts = [words(at, 12) for at in range(given.documents)]
     test = make_test(caller, "run", texts, given.queries, {"provider": "synthetic", "dimensions": 384})
@@ -159,7 +159,6 @@ def show_run(caller: Any, given: argparse.Namespace) -> None:
         began = time.perf_counter()
         bare_script(folder, artifact_files.folder_of(arm.queries), judged, sorted(judged))
         bare.append(time.perf_counter() - began)
-    assert arm_files is not None
     mine, least = statistics.median(ours), statistics.median(bare)
     print(
         f"| query run | {given.documents} × 384, {given.queries} queries, depth {DEPTH} | {mine:.2f} s | "

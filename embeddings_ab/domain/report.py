@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embeddings_ab.domain.explanation import Stage
+from embeddings_ab.domain.explanation import Stage, summarise
 from embeddings_ab.domain.fingerprint import canonical_json
 from embeddings_ab.domain.overlap import jaccard, rank_biased_overlap
 from experiments.domain.statistics.comparison import PairedComparison
@@ -92,8 +92,8 @@ def _losses(design: Design, arm: ArmScores, control: ArmScores | None) -> dict[s
     blamed = [arm.blamed_by_query.get(query, Stage.FOUND.value) for query in lost]
     return {
         "lost_queries": len(lost),
-        "stages": {stage.value: arm.blames.count(stage.value) for stage in Stage},
-        "queries_by_stage": {stage.value: blamed.count(stage.value) for stage in Stage},
+        "stages": summarise(arm.blames),
+        "queries_by_stage": summarise(blamed),
     }
 
 

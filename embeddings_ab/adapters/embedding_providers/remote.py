@@ -1,6 +1,7 @@
 """What remote providers share: the endpoint, the estimate of tokens, and the revision they report."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from embeddings_ab.adapters.embedding_providers.door import checked_batch
@@ -9,7 +10,7 @@ from embeddings_ab.adapters.outbound_calls import Endpoint, HttpClient
 from embeddings_ab.domain.provider_settings import ProviderSettings, Role
 
 
-class RemoteProvider:
+class RemoteProvider(ABC):
     """Settings and state of one remote provider; its subclasses speak the protocols.
 
     `revision` and `dimensions` are what the last answer showed: empty and None before the first.
@@ -38,15 +39,15 @@ class RemoteProvider:
             self.embed(["revision"], "query")
         return self.revision
 
+    @abstractmethod
     def embed(self, texts: Sequence[str], role: Role) -> EmbeddedBatch:
         """Each protocol has its own."""
-        raise NotImplementedError
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """An estimate: four ASCII characters a token, one of any other script."""
         return [estimated_tokens(text) for text in texts]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not abstract: nothing to let go of is right for all of them
         """The client belongs to the job and is closed there."""
 
     def _batch(
