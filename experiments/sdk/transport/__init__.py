@@ -1,0 +1,1 @@
+"""How finished datapoints reach the server: HTTP, the delivery thread, the spool and its replay."""
