@@ -47,7 +47,7 @@ def test_the_wheel_asks_for_the_server_only_by_its_extra(wheel: zipfile.ZipFile)
     required = [line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if "Requires-Dist" in line]
     always = {line.partition(">")[0] for line in required if "extra ==" not in line}
 
-    assert always == {"click", "httpx", "orjson", "pydantic", "pyyaml", "rich"}
+    assert always == {"click", "httpx", "opentelemetry-sdk", "orjson", "pydantic", "pyyaml", "rich"}
     assert any(line.startswith("django") and "extra == 'server'" in line for line in required)
 
 
