@@ -32,7 +32,7 @@ def console() -> "Console":
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """Print rows of texts and numbers under their titles, those in `right` to the right; None and empty text are a dash."""
+    """Print rows under their titles, columns named in `right` to the right; None and empty text are a dash."""
     from rich.markup import escape
     from rich.table import Table
 
