@@ -12,10 +12,12 @@ from experiments.domain.span_instrumentors import FAMILIES, Foreign, instrumento
 
 UNKNOWN = "unknown"
 _EVENT_TYPES = frozenset({"model", "tool", "chain", "session"})
+SESSION_MARK = "hhweb.session_event"  # true on a span that stands for its session: an addition of this server
 _SESSION_SPACE = uuid.UUID("7f6a2b52-0b6c-5d0e-9f3c-51a4e1d5c0de")
 
 # Attributes that say something about the event itself. True: they leave the metadata, because a field has them.
 _SPECIAL = {
+    SESSION_MARK: True,
     "honeyhive.session_id": True,
     "honeyhive_session_id": True,
     "traceloop.association.properties.session_id": False,
@@ -54,17 +56,9 @@ class Translator:
         return rows
 
     def row(self, span: Span) -> EventRow:
-        """The event of one span."""
-        metadata: dict[str, Any] = {
-            "trace_id": span.trace_id,
-            "span_id": span.span_id,
-            "parent_span_id": span.parent_span_id,
-            "has_otlp_lineage": True,
-            "instrumentor": "",
-            "scope": span.scope,
-        }
-        if span.service:
-            metadata["service.name"] = span.service
+        """The event of one span; of a marked one it is the session's own."""
+        is_session = span.attributes.get(SESSION_MARK) is True
+        metadata = {} if is_session else _lineage(span)
         buckets: dict[str, dict[str, Any]] = {
             "inputs": {},
             "outputs": {},
@@ -95,7 +89,7 @@ class Translator:
             leaves = _SPECIAL.get(key)
             if leaves is not None:
                 special[key] = value
-                if leaves:
+                if leaves or is_session:
                     continue
             elif head in FAMILIES:
                 foreign[key] = value
@@ -113,7 +107,9 @@ class Translator:
         metadata = buckets["metadata"]
         stated_type = special.get("honeyhive_event_type")
         exception = _flatten_events(span, metadata, foreign) if span.events else None
-        metadata["instrumentor"] = instrumentor_of(span.scope, foreign)
+        is_session = special.get(SESSION_MARK) is True
+        if not is_session:
+            metadata["instrumentor"] = instrumentor_of(span.scope, foreign)
         event_type = stated_type if stated_type in _EVENT_TYPES else "tool"
         if foreign or stated_type is None:
             view = Foreign(attributes=foreign, stated_type=stated_type, name=span.name)
@@ -133,7 +129,7 @@ class Translator:
             buckets["feedback"].setdefault("ground_truth", metadata.pop("ground_truth"))
         start = span.start_ns / 1e6
         self._name_session(session_key, special, start, source)
-        return EventRow(
+        event = EventRow(
             event_key=event_key if chosen and event_key is not None else span_key,
             session_key=session_key,
             parent_key=parent_key,
@@ -153,6 +149,7 @@ class Translator:
             feedback=buckets["feedback"],
             user_properties=buckets["user_properties"],
         )
+        return _as_session(event) if is_session else event
 
     def _session(self, span: Span, special: dict[str, Any], metadata: dict[str, Any]) -> uuid.UUID:
         """The session the span names, under a UUID; a trace without one is a session of its own."""
@@ -201,6 +198,28 @@ class Translator:
             return
         known = self._named.setdefault(key, stub(key, start_time=start, event_name=str(name), source=source))
         known.start_time = known.end_time = min(known.start_time, start)
+
+
+def _lineage(span: Span) -> dict[str, Any]:
+    """What the metadata of a span's event begins with."""
+    lineage: dict[str, Any] = {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "has_otlp_lineage": True,
+        "instrumentor": "",
+        "scope": span.scope,
+    }
+    if span.service:
+        lineage["service.name"] = span.service
+    return lineage
+
+
+def _as_session(event: EventRow) -> EventRow:
+    """The event as its session's own; spans that name the span as their parent find it by `span_key`."""
+    event.span_key = event.span_key or event.event_key
+    event.event_key, event.parent_key, event.event_type = event.session_key, None, "session"
+    return event
 
 
 def as_uuid(value: object) -> uuid.UUID | None:

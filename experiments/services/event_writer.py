@@ -122,9 +122,10 @@ def _open_sessions(project_id: int, given: list[EventRow]) -> tuple[dict[UUID, S
     for key, row in earliest.items():
         if key not in written and _needs_stub(stored.get(key), row):
             written[key] = stub(key, start_time=row.start_time, source=row.source)
-    events = [row for row in given if not row.is_session]
-    _link_parents(project_id, events)
-    for row in events:
+    _link_parents(project_id, given)
+    for row in given:
+        if row.is_session:
+            continue
         if (session := stored.get(row.session_key)) is not None:
             inherit(row, session.run_ids)
         if (start := written.get(row.session_key)) is not None:
@@ -165,16 +166,16 @@ def _relink(project_id: int, given: list[EventRow], late: set[UUID]) -> None:
     statements().relink_children(project_id, sorted(parents))
 
 
-def _link_parents(project_id: int, events: list[EventRow]) -> None:
+def _link_parents(project_id: int, given: list[EventRow]) -> None:
     """Replace the span's id by the event's own, where a parent chose one."""
-    wanted = {row.parent_key for row in events if row.parent_key is not None and row.parent_key != row.session_key}
-    wanted -= {row.event_key for row in events if row.span_key is None}
+    wanted = {row.parent_key for row in given if row.parent_key is not None and row.parent_key != row.session_key}
+    wanted -= {row.event_key for row in given if row.span_key is None}
     if not wanted:
         return
     chosen = statements().find_by_span(project_id, list(wanted))
-    chosen |= {(row.session_key, row.span_key): row.event_key for row in events if row.span_key is not None}
+    chosen |= {(row.session_key, row.span_key): row.event_key for row in given if row.span_key is not None}
     if chosen:
-        for row in events:
+        for row in given:
             if row.parent_key is not None:
                 row.parent_key = chosen.get((row.session_key, row.parent_key), row.parent_key)
 
