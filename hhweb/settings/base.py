@@ -63,6 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "hhweb.middleware.RequestLog",
+    "hhweb.middleware.Versions",
     "hhweb.middleware.HtmlGZip",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
