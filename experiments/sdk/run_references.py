@@ -15,6 +15,7 @@ PAGE_SIZE = 100
 LATEST = "latest"
 _SHORTEST_PREFIX = 4
 _SHOWN = 5
+_FEW = 5  # a run carries the ids of its sessions: the newest is not to cost a hundred
 
 
 def find_run(client: "Client", reference: str, *, exclude: str | None = None) -> "ExperimentRun":
@@ -39,18 +40,18 @@ def find_run(client: "Client", reference: str, *, exclude: str | None = None) ->
     return _by_prefix(client, reference, exclude)
 
 
-def runs_newest_first(client: "Client", **filters: Any) -> Iterator["ExperimentRun"]:
-    """Runs that match the server's filters, each once, at most 20 pages of 100."""
+def runs_newest_first(client: "Client", *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator["ExperimentRun"]:
+    """Runs that match the server's filters, each once, at most 20 pages."""
     seen: set[str] = set()  # pages move while runs are made
     for page in range(1, MAX_PAGES + 1):
         runs, pagination = client.list_runs(
-            page=page, limit=PAGE_SIZE, sort_by="created_at", sort_order="desc", **filters
+            page=page, limit=page_size, sort_by="created_at", sort_order="desc", **filters
         )
         for run in runs:
             if run.run_id not in seen:
                 seen.add(run.run_id)
                 yield run
-        if not runs or not pagination.get("has_next", len(runs) == PAGE_SIZE):
+        if not runs or not pagination.get("has_next", len(runs) == page_size):
             return
 
 
@@ -63,7 +64,7 @@ def branch_of(run: "ExperimentRun") -> str | None:
 
 def _latest(client: "Client", branch: str, exclude: str | None) -> "ExperimentRun":
     # Filtered here as well: a server may not know the filter.
-    for run in runs_newest_first(client, status="completed"):
+    for run in runs_newest_first(client, page_size=PAGE_SIZE if branch else _FEW, status="completed"):
         if run.status == "completed" and run.run_id != exclude and (not branch or branch_of(run) == branch):
             return run
     where = f" of branch {branch!r} (metadata git.branch)" if branch else ""
