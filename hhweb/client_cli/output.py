@@ -1,11 +1,15 @@
 """What client commands print: one JSON document or tables on standard output, everything else on standard error."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from hhweb.client_cli.connection import Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,3 +46,34 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], *, right: 
     for row in rows:
         table.add_row(*(escape(UNDEFINED if cell is None or cell == "" else str(cell)) for cell in row))
     console().print(table)
+
+
+def moment(text: str | None) -> str | None:
+    """`2026-11-21 15:04` of an ISO moment in UTC."""
+    return text[:16].replace("T", " ") if text else None
+
+
+def to_standard_output(pieces: Iterable[bytes]) -> int:
+    """Write bytes to standard output; how many."""
+    written = 0
+    for piece in pieces:
+        written += sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+    return written
+
+
+def to_file(pieces: Iterable[bytes], output: Path) -> int:
+    """Write a file that appears whole or not at all; its size in bytes. Refused when the disk says no."""
+    partial = output.with_name(output.name + ".part")
+    written = 0
+    try:
+        with partial.open("wb") as file:
+            for piece in pieces:
+                written += file.write(piece)
+        partial.replace(output)
+    except OSError as error:
+        raise Refused(f"{output} cannot be written: {error.strerror}.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    return written

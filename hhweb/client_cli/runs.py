@@ -1,9 +1,6 @@
 """`hhweb runs …`: list, show, compare, export."""
 
-import contextlib
 import itertools
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from hhweb.client_cli.connection import Refused, with_client
-from hhweb.client_cli.output import JSON, echo_json, note, print_table
+from hhweb.client_cli.output import JSON, echo_json, moment, note, print_table, to_file, to_standard_output
 
 if TYPE_CHECKING:
     from experiments.sdk.models import ExperimentRun
@@ -21,7 +18,7 @@ STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 AGGREGATE = click.option(
     "--aggregate-function", default="average", show_default=True, help="How a metric's values become one figure."
 )
-RUN_HELP = "RUN is a run id or the beginning of one, a name, `latest` (completed) or `latest:BRANCH`."
+KINDS = ("datapoints", "metrics")
 _PAGE_SIZE = 100
 
 
@@ -117,7 +114,11 @@ def compare_command(client: "Client", new: str, old: str, aggregate_function: st
 @click.argument("reference", metavar="RUN")
 @click.option("--format", "form", default="csv", show_default=True, type=click.Choice(["csv", "json"]))
 @click.option(
-    "--kind", default="datapoints", show_default=True, type=click.Choice(["datapoints", "metrics"]), help="What a row is."
+    "--kind",
+    default="datapoints",
+    show_default=True,
+    type=click.Choice(["datapoints", "metrics"]),
+    help="What a row is.",
 )
 @click.option("--aggregate-function", help="metrics: how a metric's values become one figure.")
 @click.option(
@@ -158,34 +159,3 @@ def export_command(
 def described(run: "ExperimentRun") -> dict[str, Any]:
     """A run as JSON, with the number of its sessions instead of their ids."""
     return {**run.model_dump(mode="json", exclude={"event_ids"}), "sessions": len(run.event_ids)}
-
-
-def moment(text: str | None) -> str | None:
-    """`2026-11-21 15:04` of an ISO moment in UTC."""
-    return text[:16].replace("T", " ") if text else None
-
-
-def to_standard_output(pieces: Iterable[bytes]) -> int:
-    """Write bytes to standard output; how many."""
-    written = 0
-    for piece in pieces:
-        written += sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-    return written
-
-
-def to_file(pieces: Iterable[bytes], output: Path) -> int:
-    """Write a file that appears whole or not at all; its size in bytes. Refused when the disk says no."""
-    partial = output.with_name(output.name + ".part")
-    written = 0
-    try:
-        with partial.open("wb") as file:
-            for piece in pieces:
-                written += file.write(piece)
-        partial.replace(output)
-    except OSError as error:
-        raise Refused(f"{output} cannot be written: {error.strerror}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-    return written
