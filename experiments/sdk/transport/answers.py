@@ -1,0 +1,90 @@
+"""What an answer of the server says: its errors as exceptions with its own sentence, its version as a warning."""
+
+import contextlib
+import datetime as dt
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.sdk import errors
+from experiments.sdk.transport import json_text
+from experiments.sdk.transport.retries import retry_after_seconds
+from hhweb import __version__
+
+VERSION_HEADER = "hhweb-version"
+MAX_EXCERPT = 200
+_SHOWN_DETAILS = ("field", "remedy")
+_BY_STATUS: dict[int, type[errors.ServerError]] = {
+    401: errors.Unauthorized,
+    403: errors.Unauthorized,
+    404: errors.NotFound,
+    408: errors.Unavailable,
+    409: errors.Conflict,
+    425: errors.Unavailable,
+    429: errors.RateLimited,
+}
+_warned: set[tuple[str, str]] = set()
+_warned_lock = threading.Lock()
+
+
+class ExperimentVersionWarning(UserWarning):
+    """Client and server are of versions that need not understand each other."""
+
+
+def refusal(status: int, headers: Mapping[str, str], raw: bytes) -> errors.ServerError:
+    """The exception for an answer other than success, with the server's sentence, field and remedy."""
+    body: Any = None
+    with contextlib.suppress(ValueError):
+        body = json_text.loads(raw)
+    found = body.get("error") if isinstance(body, dict) and isinstance(body.get("error"), dict) else body
+    found = found if isinstance(found, dict) else {}
+    details = found["details"] if isinstance(found.get("details"), dict) else {}
+    message = found.get("message")
+    if not isinstance(message, str) or not message:
+        message = _without_reason(status, headers, raw)
+    for name in _SHOWN_DETAILS:
+        told = details.get(name)
+        if isinstance(told, str) and told and told not in message:
+            message += f" ({name}: {told})"
+    request_id = str(found.get("requestId") or details.get("request_id") or "")
+    if status >= 500 and request_id:
+        message += f" (request {request_id})"
+    kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.InvalidRequest)
+    return kind(
+        message,
+        status=status,
+        code=str(found.get("errorCode") or found.get("code") or ""),
+        request_id=request_id,
+        retry_after_seconds=retry_after_seconds(headers.get("retry-after"), now=dt.datetime.now(dt.UTC)),
+        details=details,
+    )
+
+
+def _without_reason(status: int, headers: Mapping[str, str], raw: bytes) -> str:
+    if target := headers.get("location"):
+        return f"The server answered {status} and points to {target[:MAX_EXCERPT]}; give the address it really has."
+    text = " ".join(raw[: 4 * MAX_EXCERPT].decode("utf-8", "replace").split())[:MAX_EXCERPT]
+    return f"The server answered {status}" + (f": {text}" if text else " without a reason.")
+
+
+def warn_of_version(server_url: str, version: str, *, stacklevel: int = 2) -> None:
+    """Once per process and server, when the versions differ where their contract may differ."""
+    if _contract(version) == _contract(__version__):
+        return
+    with _warned_lock:
+        if (server_url, version) in _warned:
+            return
+        _warned.add((server_url, version))
+    warnings.warn(
+        f"The server {server_url} is hhweb {version}, this client is {__version__}: they may not understand each "
+        f"other. Install hhweb=={version} here, or update the server.",
+        ExperimentVersionWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _contract(version: str) -> tuple[str, ...]:
+    """The part of a version that a contract stands on: the major number, before 1.0 the minor one, too."""
+    parts = version.split(".")
+    return tuple(parts[:2]) if parts[0] == "0" else tuple(parts[:1])

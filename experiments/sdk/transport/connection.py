@@ -1,0 +1,193 @@
+"""One pool of connections to one server: sends requests, again where that helps, and turns refusals into exceptions.
+
+The only module of the SDK that knows httpx, which is imported when a connection is made.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from experiments.sdk.configuration import Settings
+from experiments.sdk.errors import ServerError, Unavailable
+from experiments.sdk.transport import json_text
+from experiments.sdk.transport.answers import VERSION_HEADER, refusal, warn_of_version
+from experiments.sdk.transport.retries import RetryPolicy
+from hhweb import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CONNECT_SECONDS = 5.0
+MAX_CONNECTIONS = 20
+# Refused before anything was done: even what must not happen twice may be sent again.
+_REFUSED_UNDONE = (429, 503)
+
+Trace = Callable[[str, Mapping[str, Any]], None]
+
+
+class Connection:
+    """Requests with JSON bodies; thread-safe. `server_version` and `is_hhweb` are what the answers told."""
+
+    def __init__(self, settings: Settings, *, retries: RetryPolicy, timeout_seconds: float) -> None:
+        import httpx
+
+        self.settings = settings
+        self.server_version: str | None = None
+        self.is_hhweb: bool | None = None
+        self._retries = retries
+        self._timeout_seconds = timeout_seconds
+        parts = urlsplit(settings.server_url)
+        self.is_loopback = parts.hostname in LOOPBACK
+        self._client = httpx.Client(
+            base_url=settings.server_url,
+            headers={
+                "Authorization": f"Bearer {settings.api_key}",
+                "Accept": "application/json",
+                "User-Agent": f"hhweb/{__version__}",
+                "hh-client-package": "hhweb",
+                "hh-client-version": __version__,
+                "hh-client-language": "python",
+            },
+            timeout=self._timeouts(timeout_seconds),
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            # Reading all certificates of the system takes a noticeable time; plain HTTP needs none.
+            verify=parts.scheme == "https",
+            # A proxy of the environment cannot reach this machine's own loopback.
+            trust_env=not self.is_loopback,
+        )
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Close the connections; who waits to send again stops waiting."""
+        self._closed.set()
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: RetryPolicy | None = None,
+        is_idempotent: bool = True,
+        timeout_seconds: float | None = None,
+        trace: Trace | None = None,
+        earlier: list[ServerError] | None = None,
+    ) -> bytes:
+        """The body of a successful answer.
+
+        Raises a ServerError for any other. `earlier` collects the failures that were overcome. `trace` is called with
+        the events of httpcore, for who must reach the socket.
+        """
+        policy = self._retries if retries is None else retries
+        began = time.monotonic()
+        if self._closed.is_set():
+            raise NotReached(f"The client of {self.settings.server_url} is closed.")
+        given = {"hh-client-timestamp": str(time.time_ns()), **(headers or {})}
+        for attempt in range(1, policy.attempts + 1):
+            try:
+                return self._send_once(method, path, params, content, given, timeout_seconds, trace)
+            except Unavailable as error:
+                wait = policy.delay(attempt, error.retry_after_seconds)
+                is_late = time.monotonic() - began + wait > policy.give_up_after_seconds
+                if attempt == policy.attempts or is_late or not _may_repeat(error, is_idempotent):
+                    raise
+                if earlier is not None:
+                    earlier.append(error)
+                if self._closed.wait(wait):
+                    raise
+        raise AssertionError("a policy allows at least one attempt")
+
+    @contextlib.contextmanager
+    def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
+        """The bytes of a GET, piece by piece; Unavailable when they end early."""
+        with (
+            self._translated(),
+            self._client.stream("GET", path, params=_given(params), headers={"Accept": "*/*"}) as answer,
+        ):
+            self._note(answer)
+            if not answer.is_success:
+                raise refusal(answer.status_code, answer.headers, answer.read())
+            yield answer.iter_bytes()
+
+    def _send_once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        timeout_seconds: float | None,
+        trace: Trace | None,
+    ) -> bytes:
+        options: dict[str, Any] = {}
+        if timeout_seconds is not None:
+            options["timeout"] = self._timeouts(timeout_seconds)
+        if trace is not None:
+            options["extensions"] = {"trace": trace}
+        if content is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        with self._translated():
+            answer = self._client.request(
+                method, path, params=_given(params), content=content, headers=headers, **options
+            )
+        self._note(answer)
+        if answer.is_success:
+            return answer.content
+        raise refusal(answer.status_code, answer.headers, answer.content)
+
+    def _note(self, answer: "httpx.Response") -> None:
+        version = answer.headers.get(VERSION_HEADER)
+        if version:
+            self.is_hhweb = True
+            if version != self.server_version:
+                self.server_version = version
+                warn_of_version(self.settings.server_url, version)
+        elif answer.is_success and self.is_hhweb is None:
+            self.is_hhweb = False  # an error without the header may be a proxy's
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        import httpx
+
+        try:
+            yield
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            failure = NotReached if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else Unavailable
+            raise failure(f"No answer from {self.settings.server_url}: {reason}. Does the server run there?") from error
+
+    @staticmethod
+    def _timeouts(seconds: float) -> "httpx.Timeout":
+        import httpx
+
+        return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+class NotReached(Unavailable):
+    """There was no connection, so the server has not seen the request."""
+
+
+def decoded(raw: bytes, server_url: str) -> Any:
+    """The value of a JSON answer, None for an empty one."""
+    if not raw:
+        return None
+    try:
+        return json_text.loads(raw)
+    except ValueError:
+        raise ServerError(f"{server_url} answered, but not with JSON: is it the address of a server?") from None
+
+
+def _may_repeat(error: Unavailable, is_idempotent: bool) -> bool:
+    return is_idempotent or isinstance(error, NotReached) or error.status in _REFUSED_UNDONE
+
+
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Query parameters; what is None is left out."""
+    return {name: value for name, value in params.items() if value is not None} if params else None
