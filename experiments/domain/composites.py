@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from experiments.domain.thresholds import number
+from experiments.domain.event_row import MAX_KEY
+from experiments.domain.thresholds import MetricRule, number
 
 
 class CompositeFunction(StrEnum):
@@ -48,6 +49,26 @@ def children_of(raw: Sequence[Mapping[str, Any]]) -> list[Child]:
         if isinstance(item.get("name"), str) and weight is not None:
             found.append(Child(item["name"], weight))
     return found
+
+
+def composites_of_run(metadata: Mapping[str, Any]) -> list[MetricRule]:
+    """Composite metrics that a run states for itself, in `composites` of its metadata.
+
+    Like every rule of a run they are free text of a client: entries that make no sense are skipped, the first of
+    a name counts.
+    """
+    stated = metadata.get("composites")
+    rules: dict[str, MetricRule] = {}
+    for item in stated if isinstance(stated, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        name, criteria, children = item.get("name"), item.get("criteria"), item.get("child_metrics")
+        if not (isinstance(criteria, str) and function_of(criteria) is not None):
+            continue
+        if isinstance(name, str) and 0 < len(name) <= MAX_KEY and isinstance(children, list):
+            kept = [child for child in children if isinstance(child, Mapping)]
+            rules.setdefault(name, MetricRule(name, "COMPOSITE", criteria=criteria, child_metrics=kept))
+    return list(rules.values())
 
 
 def composite(function: CompositeFunction, children: Iterable[Child], scores: Mapping[str, float]) -> float | None:

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 
 from experiments.domain.aggregation import aggregate
 from experiments.domain.comparison import Column as ComparedColumn
-from experiments.domain.composites import Child, CompositeFunction, children_of, composite, function_of
+from experiments.domain.composites import (
+    Child,
+    CompositeFunction,
+    children_of,
+    composite,
+    composites_of_run,
+    function_of,
+)
 from experiments.domain.thresholds import (
     Direction,
     Interval,
@@ -166,7 +173,8 @@ class ResultTable:
     """Columns of one run, filled chunk by chunk in the order of its sessions."""
 
     def __init__(self, *, rules: Iterable[MetricRule], metadata: Mapping[str, Any]) -> None:
-        self.rules = {rule.name: rule for rule in rules}
+        # Of two metrics of one name the project's wins.
+        self.rules = {rule.name: rule for rule in [*composites_of_run(metadata), *rules]}
         self.metadata = metadata
         self.keys: list[str] = []
         self.passed = bytearray()

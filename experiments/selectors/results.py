@@ -35,7 +35,7 @@ from governance.models import Project
 
 SESSIONS_AT_ONCE = 10_000
 SESSIONS_PER_CHUNK = 5_000
-RESULT_VERSION = 1  # raise it when the same rows would give other bytes
+RESULT_VERSION = 2  # raise it when the same rows would give other bytes
 
 __all__ = ["Computation", "DatapointResult", "RunResult", "iter_datapoint_rows", "result_identity", "result_of_run"]
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from experiments.domain.composites import Child, CompositeFunction, children_of, composite, function_of
+from experiments.domain.composites import (
+    Child,
+    CompositeFunction,
+    children_of,
+    composite,
+    composites_of_run,
+    function_of,
+)
+from experiments.domain.thresholds import MetricRule
 
 PAIR = [Child("a", 2), Child("b", 1)]
 STEPS = [Child("third", 3), Child("first", 1), Child("second", 2)]
@@ -59,3 +67,31 @@ def test_sums_beyond_all_numbers_are_undefined(scores: dict[str, float]) -> None
     assert (
         composite(CompositeFunction.WEIGHTED_SUM, [Child("a", 1e308), Child("b", 1e308)], {"a": 1.0, "b": 1.0}) is None
     )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "text",
+        None,
+        {},
+        {"criteria": "minimum", "child_metrics": []},
+        {"name": 5, "criteria": "minimum", "child_metrics": []},
+        {"name": "", "criteria": "minimum", "child_metrics": []},
+        {"name": "x" * 256, "criteria": "minimum", "child_metrics": []},
+        {"name": "c", "criteria": "the best", "child_metrics": []},
+        {"name": "c", "criteria": ["minimum"], "child_metrics": []},
+        {"name": "c", "criteria": "minimum", "child_metrics": {"name": "a"}},
+        {"name": "c", "criteria": "minimum"},
+    ],
+)
+def test_composites_of_a_run_that_make_no_sense_are_skipped(entry) -> None:
+    good = {"name": "good", "criteria": "Weighted_Average", "child_metrics": [{"name": "a", "weight": 2}, "text"]}
+    children = [{"name": "a", "weight": 2}]
+    rule = MetricRule("good", "COMPOSITE", criteria="Weighted_Average", child_metrics=children)
+    assert composites_of_run({"composites": [entry, good, {**good, "criteria": "minimum"}]}) == [rule]
+
+
+@pytest.mark.parametrize("stated", [None, {"name": "c"}, "text", 5, []])
+def test_a_run_without_a_list_of_composites_has_none(stated) -> None:
+    assert composites_of_run({"composites": stated}) == []

@@ -124,3 +124,34 @@ def test_means_beyond_the_range_are_undefined_and_fail_nothing(caller, project) 
     (column,) = [metric for metric in result.metrics if metric.metric_name == "m"]
     assert column.aggregate is None
     assert [entry.found_count for entry in compared.metrics if entry.metric_name == "m"] == [0]
+
+
+def test_a_run_s_own_composites_take_part_everywhere(caller, project) -> None:
+    children = [{"name": "a", "weight": 2}, {"name": "b", "weight": 1}]
+    metadata = {
+        "composites": [
+            {"name": "quality", "criteria": "weighted average", "child_metrics": children},
+            {"name": "shared", "criteria": "minimum", "child_metrics": children},
+            {"name": "odd", "criteria": "the best", "child_metrics": children},
+        ],
+        "passing_ranges": {"quality": {"min": 3.5}},
+        "metric_directions": {"quality": "lower"},
+    }
+    make_metric(project, "shared", type="COMPOSITE", criteria="maximum", child_metrics=children)
+    new, old = make_run(project, metadata=metadata), make_run(project, metadata=metadata)
+    for run, shift in ((new, 0), (old, -3)):
+        make_session(project, run.run_key, "d1", metrics={"a": 4 + shift, "b": 4})
+        make_session(project, run.run_key, "d2", metrics={"a": 3, "b": 3})
+
+    result = result_of_run(caller=caller, run_key=new.run_key)
+    compared = compare_runs(caller=caller, new=new.run_key, old=old.run_key)
+    rows = list(iter_datapoint_rows(caller=caller, run_key=new.run_key))
+
+    found = {metric.metric_name: metric for metric in result.metrics if metric.event_type == "session"}
+    assert set(found) == {"quality", "shared"}
+    assert (found["quality"].metric_type, list(found["quality"].values)) == ("COMPOSITE", [4.0, 3.0])
+    assert (found["quality"].direction, result.passed, result.failed) == ("lower", ["d1"], ["d2"])
+    assert list(found["shared"].values) == [4.0, 3.0]
+    (moved,) = [metric for metric in compared.metrics if metric.metric_name == "quality"]
+    assert (moved.old_aggregate, moved.new_aggregate, moved.degraded) == (2.5, 3.5, ["d1"])
+    assert MetricValue("quality", "session", "session", 3.0, False) in rows[1].metrics
