@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from experiments.api import datasets, events, runs
+from experiments.api import comparisons, datasets, events, runs
 
 urlpatterns: list[URLPattern] = [
     path("datasets", datasets.DatasetList.as_view()),
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path("runs", runs.RunList.as_view()),
     path("runs/<str:run_id>", runs.RunDetail.as_view()),
     path("runs/<str:run_id>/export", runs.RunExport.as_view()),
+    path("runs/<str:new>/compare/<str:old>", comparisons.RunComparison.as_view()),
     path("runs/<str:new>/compare/<str:old>/export", runs.ComparisonExport.as_view()),
     path("events", events.EventList.as_view()),
     path("events/export", events.EventExport.as_view()),

@@ -141,6 +141,15 @@ def test_wilson_equals_statsmodels(successes: int, trials: int) -> None:
     assert [ours.low, ours.high] == pytest.approx(list(expected), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_values_of_newcombe_1998(successes: int, trials: int, low: float, high: float) -> None:
+    ours = intervals.wilson_interval(successes, trials)
+    assert [ours.low, ours.high] == pytest.approx([low, high], abs=5e-5)
+
+
 def test_wilson_without_trials_is_undefined() -> None:
     assert intervals.wilson_interval(0, 0).low is None
 
