@@ -77,6 +77,7 @@ def show_command(client: "Client", reference: str, aggregate_function: str, as_j
     """Show the result of RUN: its metrics, and what passed and failed."""
     from experiments.sdk.rendering import print_result
     from experiments.sdk.results import get_run_result
+
     from experiments.sdk.run_references import find_run
 
     run = find_run(client, reference)
@@ -97,6 +98,7 @@ def compare_command(client: "Client", new: str, old: str, aggregate_function: st
     """Compare run NEW with run OLD on the datapoints that both have."""
     from experiments.sdk.rendering import print_comparison
     from experiments.sdk.results import compare_runs
+
     from experiments.sdk.run_references import find_run
 
     new_run = find_run(client, new)

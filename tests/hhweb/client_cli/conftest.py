@@ -1,0 +1,72 @@
+"""One real server for the client's command line, and the command line in an empty folder that knows it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from examples.demo.stack import Stack
+from experiments.sdk.configuration import KEY_NAMES, PROJECT_NAMES, URL_NAMES
+from experiments.sdk.transport.client import Client
+from hhweb.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path) -> Iterator[Stack]:
+    """`hhweb up` on an empty folder; its one project is shared, so tests use names of their own."""
+    with Stack(server_folder / "client-cli") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Stack) -> Iterator[Client]:
+    """The SDK's client of that server."""
+    with Client(server_url=server.url, api_key=server.credentials["api_key"]) as found:
+        yield found
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, an empty home for settings and spool, and no server in the environment."""
+    for name in (*URL_NAMES, *KEY_NAMES, *PROJECT_NAMES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HHWEB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("HH_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("HH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def lonely(alone: Path) -> Run:
+    """Runs `hhweb …` in that folder, where no server is known."""
+
+    def invoke(*arguments: Any, **options: Any) -> Result:
+        return CliRunner().invoke(main, [*map(str, arguments)], **options)
+
+    return invoke
+
+
+@pytest.fixture
+def run(lonely: Run, server: Stack, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `hhweb …` in that folder, with the server in the environment."""
+    monkeypatch.setenv("HH_API_URL", server.url)
+    monkeypatch.setenv("HH_API_KEY", server.credentials["api_key"])
+    return lonely
+
+
+@pytest.fixture
+def document(run: Run) -> Callable[..., Any]:
+    """Runs `hhweb … --json`, which must succeed, and gives the one document on its standard output."""
+
+    def invoke(*arguments: Any, **options: Any) -> Any:
+        result = run(*arguments, "--json", **options)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return invoke
