@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.sdk.context import ExperimentContext as ExperimentContext
+    from experiments.sdk.declaration import Experiment as Experiment
+    from experiments.sdk.declaration import experiment as experiment
     from experiments.sdk.evaluate import evaluate as evaluate
     from experiments.sdk.evaluate import run_experiment as run_experiment
     from experiments.sdk.evaluators.definition import EvalResult as EvalResult
@@ -53,6 +55,7 @@ _PUBLIC = {
     "Client": "transport.client",
     "CreateRunRequest": "models",
     "CreateRunResponse": "models",
+    "Experiment": "declaration",
     "EvalResult": "evaluators.definition",
     "EvalSettings": "evaluators.definition",
     "EvaluatorSettings": "evaluators.definition",
@@ -77,6 +80,7 @@ _PUBLIC = {
     "enrich_span": "tracing.decorators",
     "evaluate": "evaluate",
     "evaluator": "evaluators.definition",
+    "experiment": "declaration",
     "generate_datapoint_id": "ids",
     "generate_external_datapoint_id": "ids",
     "generate_external_dataset_id": "ids",

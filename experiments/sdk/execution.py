@@ -1,0 +1,185 @@
+"""Runs the jobs of an experiment: on threads, on one event loop, or one after the other. Decides nothing else.
+
+Every job runs in a copy of the caller's context, so context variables are there and no job sees another's. Threads
+are daemons and are joined: an interrupted run does not wait for a function that hangs.
+"""
+
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+Job = TypeVar("Job")
+RunAsync = Callable[[Awaitable[Any]], Any]
+GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.2
+
+
+class AsyncRunner:
+    """One event loop per thread, made when the first coroutine asks for it and closed at the thread's end."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def __call__(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait for a coroutine in this thread."""
+        import asyncio
+
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+
+        async def wait() -> Any:
+            return await awaitable
+
+        return self._runner.run(wait(), context=contextvars.copy_context())
+
+    def close(self) -> None:
+        """Close the loop, if there is one."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+
+class _Feed(Generic[Job]):
+    """Hands out jobs one at a time and keeps the first surprise."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs: Iterator[Job] = iter(jobs)
+        self._lock = threading.Lock()
+        self.is_stopped = False
+        self.error: BaseException | None = None
+
+    def take(self) -> tuple[Job] | None:
+        with self._lock:
+            if self.is_stopped:
+                return None
+            for job in self._jobs:
+                return (job,)
+            return None
+
+    def stop(self, error: BaseException | None = None) -> None:
+        with self._lock:
+            self.is_stopped = True
+            self.error = self.error or error
+
+
+def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, workers: int) -> None:
+    """Do all jobs on `workers` threads; returns when they are done.
+
+    What `work` raises ends the run and is raised here. KeyboardInterrupt stops handing out jobs, waits a few seconds
+    for those that run, and is raised again; a second one does not wait.
+    """
+    feed = _Feed(jobs)
+    context = contextvars.copy_context()
+
+    def loop() -> None:
+        runner = AsyncRunner()
+        try:
+            while (taken := feed.take()) is not None:
+                context.copy().run(work, taken[0], runner)
+        except BaseException as error:
+            feed.stop(error)
+        finally:
+            runner.close()
+
+    threads = [
+        threading.Thread(target=loop, name=f"hhweb-worker-{number}", daemon=True)
+        for number in range(min(workers, len(jobs)))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            # A join without end is deaf to Ctrl-C on some systems.
+            while thread.is_alive():
+                thread.join(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        feed.stop()
+        end = time.monotonic() + GRACE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        raise
+    if feed.error is not None:
+        raise feed.error
+
+
+def run_in_turn(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None]) -> None:
+    """Do all jobs in this thread, one after the other: what a debugger wants."""
+    runner = AsyncRunner()
+    context = contextvars.copy_context()
+    try:
+        for job in jobs:
+            context.copy().run(work, job, runner)
+    finally:
+        runner.close()
+
+
+def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, workers: int) -> None:
+    """Do all jobs as tasks of one event loop, `workers` at a time, in a thread of its own.
+
+    A thread of its own, because the caller may be inside a running loop (a notebook). Interrupts as in run_threads:
+    running tasks are cancelled.
+    """
+    import asyncio
+
+    feed = _Feed(jobs)
+    context = contextvars.copy_context()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def worker() -> None:
+        while (taken := feed.take()) is not None:
+            await asyncio.get_running_loop().create_task(_awaited(work, taken[0]), context=context.copy())
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            loops.append((asyncio.get_running_loop(), task))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(workers, len(jobs))):
+                group.create_task(worker())
+
+    def loop() -> None:
+        try:
+            asyncio.run(main())
+        except BaseExceptionGroup as errors:
+            feed.stop(_first(errors))
+        except BaseException as error:
+            feed.stop(error)
+
+    thread = threading.Thread(target=loop, name="hhweb-loop", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        feed.stop()
+        for running, task in loops:
+            running.call_soon_threadsafe(task.cancel)
+        thread.join(GRACE_SECONDS)
+        raise
+    if feed.error is not None:
+        raise feed.error
+
+
+async def _awaited(work: Callable[[Any], Awaitable[None]], job: Any) -> None:
+    await work(job)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def has_running_loop() -> bool:
+    """Whether this thread is inside an event loop, as a notebook's is."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

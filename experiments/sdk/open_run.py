@@ -1,0 +1,351 @@
+"""A run that is under way: created on the server (or waiting in the spool), fed datapoint by datapoint, then finished.
+
+evaluate() and the pytest plugin stand on it. Whatever happens to the server meanwhile, a finished datapoint is either
+acknowledged or in the spool.
+"""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from experiments.sdk.configuration import Settings
+from experiments.sdk.context import ExperimentContext
+from experiments.sdk.datapoint_run import DatapointRun, judge_all
+from experiments.sdk.errors import Conflict, ServerError, SpoolError, Unauthorized, Unavailable
+from experiments.sdk.execution import AsyncRunner
+from experiments.sdk.ids import prepare_run_request_data, session_id_of
+from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
+from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.delivery import Delivery, DeliveryReport
+from experiments.sdk.transport.retries import RetryPolicy
+from experiments.sdk.transport.spool import RunSpool, Spool
+
+if TYPE_CHECKING:
+    from experiments.sdk.tracing.tracer import Tracer
+
+log = logging.getLogger("hhweb.experiments")
+CLOSE_SECONDS = 15.0
+# A server that is away must not hold up the start for long: the spool takes over.
+START = RetryPolicy(attempts=4, give_up_after_seconds=6.0)
+
+
+class OpenRun:
+    """One run, from its creation to its result. Make it with `start` or `attach`; end it with `finish` or `cancel`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        run_id: str,
+        name: str,
+        dataset_id: str,
+        aggregate_function: str,
+        create: dict[str, Any] | None,
+        spool: Spool | None,
+        say: Callable[[str], None] | None,
+        client: Client | None,
+    ) -> None:
+        self.run_id, self.name, self.dataset_id = run_id, name, dataset_id
+        self.aggregate_function = aggregate_function
+        self.server_url = settings.server_url
+        self.client = client or Client(settings)
+        self.notices: list[str] = []
+        self.known_sessions: list[str] = []
+        self._owns_client = client is None
+        self._create = create
+        self._has_tried = False
+        self._say = say
+        self._spool = self._opened_spool(spool or Spool(), create)
+        self._delivery = Delivery(self.client, self._spool, on_notice=self.notice)
+        self._occurrences: dict[tuple[str, int], int] = {}
+
+    # --- beginnings
+
+    @classmethod
+    def start(
+        cls,
+        settings: Settings,
+        *,
+        name: str,
+        dataset_id: str,
+        datapoint_ids: Sequence[str],
+        configuration: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        passing_ranges: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        aggregate_function: str = "average",
+        description: str | None = None,
+        spool: Spool | None = None,
+        say: Callable[[str], None] | None = None,
+        client: Client | None = None,
+    ) -> Self:
+        """Create the run; with the server away, go on without it and say so.
+
+        Raises Unauthorized, InvalidRequest and the like when the server answers and refuses.
+        """
+        run_id = run_id or str(uuid.uuid4())
+        body = prepare_run_request_data(
+            run_id,
+            name,
+            dataset_id=dataset_id,
+            datapoint_ids=list(datapoint_ids),
+            configuration=dict(configuration or {}),
+            metadata=dict(metadata or {}),
+            description=description,
+            status=ExperimentRunStatus.RUNNING.value,
+        )
+        if passing_ranges:
+            body["passing_ranges"] = dict(passing_ranges)
+        run = cls(
+            settings,
+            run_id=run_id,
+            name=name,
+            dataset_id=dataset_id,
+            aggregate_function=aggregate_function,
+            create=body,
+            spool=spool,
+            say=say,
+            client=client,
+        )
+        run._begin(START)
+        return run
+
+    @classmethod
+    def attach(
+        cls,
+        settings: Settings,
+        *,
+        run_id: str,
+        name: str,
+        dataset_id: str,
+        aggregate_function: str = "average",
+        spool: Spool | None = None,
+        say: Callable[[str], None] | None = None,
+        client: Client | None = None,
+    ) -> Self:
+        """Go on with a run that exists already: a resumed one, or one that another process created."""
+        run = cls(
+            settings,
+            run_id=run_id,
+            name=name,
+            dataset_id=dataset_id,
+            aggregate_function=aggregate_function,
+            create=None,
+            spool=spool,
+            say=say,
+            client=client,
+        )
+        run._delivery.start()
+        return run
+
+    def _opened_spool(self, spool: Spool, create: dict[str, Any] | None) -> RunSpool | None:
+        header = {
+            "server_url": self.server_url,
+            "name": self.name,
+            "create": create,
+            "aggregate_function": self.aggregate_function,
+        }
+        try:
+            return spool.open_run(self.run_id, header)
+        except SpoolError as error:
+            self.notice(
+                f"{error} Finished datapoints are kept in memory only; if the server stays away, they are lost."
+            )
+            return None
+
+    def _begin(self, retries: RetryPolicy) -> None:
+        try:
+            self._create_now(retries)
+        except Unavailable as error:
+            self._has_tried = True
+            self.notice(f"{self.server_url} does not answer ({error}). The run goes on; results wait in the spool.")
+        except BaseException:
+            if self._spool is not None:
+                self._spool.close(delete=True)
+            self._close_client()
+            raise
+        self._delivery.start()
+
+    def _create_now(self, retries: RetryPolicy | None = None) -> None:
+        if self._create is None:
+            return
+        try:
+            self.client.create_run(self._create, retries=retries)
+        except Conflict:
+            if not self._has_tried:
+                raise
+            # Our own first try got through and only its answer was lost.
+        self._create = None
+
+    # --- datapoints
+
+    def begin(
+        self,
+        *,
+        datapoint_id: str,
+        inputs: Any,
+        ground_truth: Any,
+        repetition: int = 0,
+        occurrence: int = 0,
+        function_name: str = "function",
+        metadata: dict[str, Any] | None = None,
+    ) -> DatapointRun:
+        """A fresh tracer and record for one execution; `close()` of it delivers."""
+        return DatapointRun(
+            context=ExperimentContext(self.run_id, dataset_id=self.dataset_id),
+            datapoint_id=datapoint_id,
+            run_name=self.name,
+            session_id=session_id_of(self.run_id, datapoint_id, repetition, occurrence),
+            function_name=function_name,
+            inputs=inputs,
+            ground_truth=ground_truth,
+            repetition=repetition,
+            deliver=self._delivery.put,
+            metadata=metadata,
+        )
+
+    def execute(
+        self,
+        call: "Callable[[Tracer], Any]",
+        *,
+        datapoint_id: str,
+        inputs: Any,
+        ground_truth: Any = None,
+        evaluators: Sequence[Any] = (),
+        repetition: int = 0,
+        occurrence: int = 0,
+        function_name: str = "function",
+        datapoint: Any = None,
+    ) -> DatapointOutcome:
+        """Run `call` with a fresh tracer, then evaluators on what it returns; deliver. What it raises is recorded."""
+        run = self.begin(
+            datapoint_id=datapoint_id,
+            inputs=inputs,
+            ground_truth=ground_truth,
+            repetition=repetition,
+            occurrence=occurrence,
+            function_name=function_name,
+        )
+        runner = AsyncRunner()
+        try:
+            with run.active() as tracer:
+                try:
+                    run.returned(call(tracer))
+                except Exception as error:
+                    run.raised(error)
+                else:
+                    judge_all(run, evaluators, datapoint, runner)
+        finally:
+            runner.close()
+        return run.close()
+
+    # --- ends
+
+    def finish(
+        self,
+        status: str = "completed",
+        *,
+        outcomes: Iterable[DatapointOutcome] = (),
+        timeout_seconds: float = CLOSE_SECONDS,
+    ) -> ExperimentResultSummary:
+        """Deliver what is left, end the run, and fetch its result.
+
+        When not everything could be delivered, the summary has status `pending_upload`, no metrics, and the spool's
+        path.
+        """
+        done = list(outcomes)
+        report = self._delivery.close(timeout_seconds)
+        for outcome in done:
+            if outcome.delivered is None:
+                outcome.delivered = outcome.session_id in report.delivered
+        body = {
+            "status": status,
+            "name": self.name,
+            "event_ids": [*self.known_sessions, *(outcome.session_id for outcome in done if not outcome.is_resumed)],
+        }
+        for session_id, reason in list(report.refused.items())[:3]:
+            self.notice(f"The server refused session {session_id}: {reason}")
+        try:
+            if report.pending:
+                return self._left_waiting(body, report)
+            try:
+                self._create_now()
+                self.client.update_run(self.run_id, body)
+            except (Unavailable, Unauthorized) as error:
+                return self._left_waiting(body, report, error)
+            if self._spool is not None:
+                self._spool.close(delete=not report.refused)
+            summary = self._result(status)
+            if report.refused and self._spool is not None:
+                summary.spool_path = str(self._spool.path)
+        finally:
+            self._close_client()
+        summary.outcomes = done
+        summary.notices = self.notices
+        return summary
+
+    def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
+        self.finish(ExperimentRunStatus.CANCELLED.value, outcomes=outcomes, timeout_seconds=timeout_seconds)
+
+    def detach(self, *, timeout_seconds: float = CLOSE_SECONDS) -> DeliveryReport:
+        """Deliver what is left without ending the run: another process does that."""
+        report = self._delivery.close(timeout_seconds)
+        if self._spool is not None:
+            self._spool.close(delete=not report.pending and not report.refused)
+        self._close_client()
+        return report
+
+    def _left_waiting(
+        self, body: dict[str, Any], report: DeliveryReport, error: ServerError | None = None
+    ) -> ExperimentResultSummary:
+        reason = error or report.error
+        path = None
+        if self._spool is not None:
+            with contextlib.suppress(SpoolError):
+                self._spool.finish(body)
+                path = str(self._spool.path)
+            self._spool.close(delete=False)
+        waiting = f"{len(report.pending)} finished datapoints" if report.pending else "the end of the run"
+        if path is not None:
+            self.notice(
+                f"{self.server_url} could not take {waiting} ({reason}). Nothing is lost: it waits in {path}; "
+                f"deliver it with `hhweb spool replay {self.run_id}`."
+            )
+        else:
+            self.notice(f"{self.server_url} could not take {waiting} ({reason}), and there was no spool to keep it.")
+        return ExperimentResultSummary(
+            run_id=self.run_id,
+            name=self.name,
+            status=ExperimentRunStatus.PENDING_UPLOAD.value,
+            error=str(reason) if reason else None,
+            server_url=self.server_url,
+            spool_path=path,
+            notices=self.notices,
+        )
+
+    def _result(self, status: str) -> ExperimentResultSummary:
+        from experiments.sdk.results import result_from_wire
+
+        try:
+            body = self.client.result(self.run_id, self.aggregate_function)
+        except ServerError as error:
+            self.notice(f"Everything is stored, but the result could not be read ({error}).")
+            body = {"status": status, "error": str(error)}
+        summary = result_from_wire(body, run_id=self.run_id, server_url=self.server_url)
+        summary.name = self.name
+        return summary
+
+    def _close_client(self) -> None:
+        if self._owns_client:
+            self.client.close()
+
+    def notice(self, text: str) -> None:
+        """Keep a sentence for the summary and say it where the user looks."""
+        self.notices.append(text)
+        if self._say is not None:
+            self._say(text)
+        else:
+            log.warning("%s", text)

@@ -1,0 +1,73 @@
+"""The bar on a terminal: rate, failures, time left. Silent where nobody watches."""
+
+import os
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+def is_watched() -> bool:
+    """Whether standard error is a terminal that a person looks at; CI systems set `CI`."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """Counts executions; shows a bar when asked to, or by itself on a terminal."""
+
+    def __init__(self, total: int, name: str, *, show: bool | None = None) -> None:
+        self.total = total
+        self.failures = 0
+        self._name = name
+        self._show = is_watched() if show is None else show
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._show:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[failed]}", style="red"),
+                TextColumn("left", style="dim"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._name[:40], total=self.total, rate="", failed="")
+        return self
+
+    def step(self, *, failed: bool) -> None:
+        """One execution is over."""
+        self.failures += failed
+        if self._bar is None or self._task is None:
+            return
+        speed = self._bar.tasks[self._task].speed
+        self._bar.update(
+            self._task,
+            advance=1,
+            rate=f"{speed:.1f}/s" if speed else "",
+            failed=f"{self.failures} failed" if self.failures else "",
+        )
+
+    def say(self, text: str) -> None:
+        """A line above the bar, or on standard error."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr)  # noqa: T201 - this is where a person is told
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
