@@ -45,7 +45,9 @@ def test_the_environment_has_one_reader() -> None:
         if "os.environ" in text or "getenv(" in text:
             readers.append(name(path))
 
-    launchers = ("hhweb/embedded/", "hhweb/cli.py", "hhweb/settings/environment.py")
+    # The SDK and the command line are clients: they run in the environment of a user, not of the server.
+    clients = ("experiments/sdk/", "hhweb/client_cli/")
+    launchers = ("hhweb/embedded/", "hhweb/cli.py", "hhweb/settings/environment.py", *clients)
     assert [reader for reader in readers if not reader.startswith(launchers)] == []
 
 
