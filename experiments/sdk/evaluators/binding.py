@@ -3,8 +3,7 @@
 By name: outputs/output, inputs/input, ground_truth/ground_truths/expected, datapoint, metadata. A parameter of another
 name gets what stands at its place in (outputs, inputs, ground_truth), if everything before it stands at its place too;
 the second one only where all three are there or no name is known. With a default it is a setting and keeps it, but for
-a default of None where no name is known. Parameters with a default
-keep it on datapoints without ground truth when the ground truth is what they would get.
+a default of None where no name is known. On datapoints without ground truth, a default stands in for the ground truth.
 """
 
 import inspect

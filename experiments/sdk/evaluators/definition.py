@@ -5,19 +5,21 @@ On the path of `from experiments import evaluate, evaluator`: nothing slow is im
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from experiments.sdk.evaluators import registry
 from experiments.sdk.evaluators.operations import aggregate_of, checker_of, is_coroutine_function, transform_of
 from experiments.sdk.evaluators.settings import (
     EvalResult,
     EvalSettings,
-    EvaluatorSettings,
     checked,
     name_of,
     range_of,
 )
 from experiments.sdk.evaluators.values import MISSING, parts_of, scalar_of
+
+if TYPE_CHECKING:
+    from experiments.sdk.evaluators.layers import EvaluatorSettings
 
 __all__ = ["EvalResult", "EvalSettings", "Evaluator", "EvaluatorSettings", "aevaluator", "evaluator"]
 
@@ -218,6 +220,14 @@ def _nameless(settings: EvalSettings | Mapping[str, Any] | None) -> Mapping[str,
     """Settings of the constructor as a dict; their name is a must of the class and means nothing when empty."""
     given = settings.__dict__ if isinstance(settings, EvalSettings) else (settings or {})
     return {name: value for name, value in given.items() if name != "name" or value}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EvaluatorSettings":
+        from experiments.sdk.evaluators.layers import EvaluatorSettings
+
+        return EvaluatorSettings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @overload

@@ -1,11 +1,9 @@
 """Settings of evaluators and what an evaluation was, with the names and fields that older code uses."""
 
 import functools
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 SETTING_NAMES = (
@@ -22,20 +20,42 @@ SETTING_NAMES = (
 )
 
 
-@dataclass
 class EvalSettings:
     """Settings of one evaluator; None means not set. `evaluate` is carried for older code and has no effect."""
 
-    name: str
-    wraps: Any = None
-    weight: float | None = None
-    asserts: bool | None = None
-    repeat: int | None = None
-    transform: Any = None
-    aggregate: Any = None
-    checker: Any = None
-    target: Any = None
-    evaluate: Any = None
+    # No dataclass: its import and its making would be the larger part of `from experiments import evaluator`.
+    def __init__(
+        self,
+        name: str,
+        wraps: Any = None,
+        weight: float | None = None,
+        asserts: bool | None = None,
+        repeat: int | None = None,
+        transform: Any = None,
+        aggregate: Any = None,
+        checker: Any = None,
+        target: Any = None,
+        evaluate: Any = None,
+    ) -> None:
+        self.name = name
+        self.wraps = wraps
+        self.weight = weight
+        self.asserts = asserts
+        self.repeat = repeat
+        self.transform = transform
+        self.aggregate = aggregate
+        self.checker = checker
+        self.target = target
+        self.evaluate = evaluate
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EvalSettings) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment] # it can change
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value!r}" for name, value in self.__dict__.items() if value is not None]
+        return f"EvalSettings({', '.join(shown)})"
 
     def copy(self) -> "EvalSettings":
         """Another object with the same values."""
@@ -70,70 +90,14 @@ class EvalSettings:
         )
 
     def __str__(self) -> str:
+        import json
+
         shown = {name: str(value) for name, value in self.__dict__.items() if value is not None}
         return json.dumps(shown, indent=4).replace('"', "")
 
     def dict(self) -> Mapping[str, Any]:
         """The settings without the name."""
         return {name: value for name, value in self.__dict__.items() if name != "name"}
-
-
-def _no_settings() -> EvalSettings:
-    return EvalSettings(name="")
-
-
-@dataclass
-class EvaluatorSettings:
-    """Settings of one evaluator by where they come from; later sources win, explicit ones replace all."""
-
-    name: str
-    default_settings: EvalSettings = field(default_factory=_no_settings)
-    default_kwargs: dict[str, Any] = field(default_factory=dict)
-    defaults_yaml_settings: EvalSettings = field(default_factory=_no_settings)
-    defaults_yaml_kwargs: dict[str, Any] = field(default_factory=dict)
-    init_settings: EvalSettings = field(default_factory=_no_settings)
-    init_kwargs: dict[str, Any] = field(default_factory=dict)
-    config_settings: EvalSettings = field(default_factory=_no_settings)
-    config_kwargs: dict[str, Any] = field(default_factory=dict)
-    deco_settings: EvalSettings = field(default_factory=_no_settings)
-    deco_kwargs: dict[str, Any] = field(default_factory=dict)
-    explicit_settings: EvalSettings | None = None
-    explicit_kwargs: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, EvalSettings) and not value.name:
-                value.name = self.name
-        defaults = EvalSettings(name=self.name, weight=1.0, asserts=False)
-        defaults.update(self.default_settings)
-        self.default_settings = defaults
-
-    def resolve_settings(self, settings: EvalSettings | None = None) -> EvalSettings:
-        """The settings in force: defaults, file, constructor, configuration, decorator, then `settings`."""
-        if self.explicit_settings is not None:
-            return self.explicit_settings
-        final = self.default_settings.copy()
-        for source in (
-            self.defaults_yaml_settings,
-            self.init_settings,
-            self.config_settings,
-            self.deco_settings,
-            settings,
-        ):
-            final.update(source)
-        return final
-
-    def resolve_kwargs(self, kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The keyword arguments in force, in the same order of sources."""
-        return self.explicit_kwargs or {
-            **self.default_kwargs,
-            **self.defaults_yaml_kwargs,
-            **self.init_kwargs,
-            **self.config_kwargs,
-            **self.deco_kwargs,
-            **(kwargs or {}),
-        }
 
 
 class EvalResult:
