@@ -11,7 +11,7 @@ from experiments.sdk.configuration import Settings, resolve
 from experiments.sdk.errors import Conflict, InvalidRequest, ServerError
 from experiments.sdk.transport import dialects, json_text
 from experiments.sdk.transport.answers import ExperimentVersionWarning as ExperimentVersionWarning
-from experiments.sdk.transport.connection import Connection, Trace, decoded
+from experiments.sdk.transport.connection import Connection, decoded
 from experiments.sdk.transport.retries import RetryPolicy as RetryPolicy
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Client:
             if self._open is not None:
                 self._open.close()
 
+    def interrupt(self) -> None:
+        """Cut all connections: requests that other threads wait for fail at once, as if the server had."""
+        if self._open is not None:
+            self._open.interrupt()
+
     @property
     def server_version(self) -> str | None:
         """The version of the hhweb that answered last; None before, and for other servers."""
@@ -84,7 +89,6 @@ class Client:
         retries: RetryPolicy | None = None,
         idempotent: bool = True,
         timeout_seconds: float | None = None,
-        trace: Trace | None = None,
         earlier: list[ServerError] | None = None,
     ) -> Any:
         """The decoded answer (None for an empty one); repeated while the server is away, as the policy says.
@@ -102,7 +106,6 @@ class Client:
             retries=retries,
             is_idempotent=idempotent,
             timeout_seconds=timeout_seconds,
-            trace=trace,
             earlier=earlier,
         )
         return decoded(raw, self.settings.server_url)
@@ -193,24 +196,26 @@ class Client:
 
         Raises InvalidRequest also when the server stored some of them only.
         """
-        raw = dialects.traces_body(spans)
+        self.send_traces(dialects.traces_body(spans), source=source, **options)
+
+    def send_traces(self, raw: bytes, *, source: str = "evaluation", **options: Any) -> None:
+        """Store an encoded ExportTraceServiceRequest, packed when that pays; else as `send_spans`."""
         headers = {"X-Source": source}
-        answer: Any = None
-        if len(raw) >= GZIP_FROM_BYTES and self._takes_gzip and self.is_hhweb and not self._connection.is_loopback:
+        is_far = not self._connection.is_loopback
+        if is_far and self.is_hhweb and self._takes_gzip and len(raw) >= GZIP_FROM_BYTES:
             import gzip
 
+            packed = {**headers, "Content-Encoding": "gzip"}
             try:
-                packed = {**headers, "Content-Encoding": "gzip"}
                 content = gzip.compress(raw, 1, mtime=0)
                 answer = self.request("POST", dialects.TRACES_PATH, content=content, headers=packed, **options)
+                return dialects.require_all_stored(answer)
             except InvalidRequest as error:
                 if error.status != 415:  # a proxy that takes no packed bodies
                     raise
                 self._takes_gzip = False
-                answer = self.request("POST", dialects.TRACES_PATH, content=raw, headers=headers, **options)
-        else:
-            answer = self.request("POST", dialects.TRACES_PATH, content=raw, headers=headers, **options)
-        dialects.require_all_stored(answer)
+        answer = self.request("POST", dialects.TRACES_PATH, content=raw, headers=headers, **options)
+        return dialects.require_all_stored(answer)
 
     def events(self, filters: Iterable[Json], *, projections: Sequence[str] | None = None) -> Iterator[Json]:
         """All events that match every filter ({field, operator, value, type}), page by page."""

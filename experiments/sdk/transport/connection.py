@@ -4,9 +4,11 @@ The only module of the SDK that knows httpx, which is imported when a connection
 """
 
 import contextlib
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,8 +27,6 @@ CONNECT_SECONDS = 5.0
 MAX_CONNECTIONS = 20
 # Refused before anything was done: even what must not happen twice may be sent again.
 _REFUSED_UNDONE = (429, 503)
-
-Trace = Callable[[str, Mapping[str, Any]], None]
 
 
 class Connection:
@@ -60,11 +60,21 @@ class Connection:
             trust_env=not self.is_loopback,
         )
         self._closed = threading.Event()
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._streams_lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections; who waits to send again stops waiting."""
         self._closed.set()
         self._client.close()
+
+    def interrupt(self) -> None:
+        """Cut all connections: requests that other threads wait for fail at once, as if the server had."""
+        with self._streams_lock:
+            streams = list(self._streams)
+        for stream in streams:
+            with contextlib.suppress(OSError):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def send(
         self,
@@ -77,13 +87,11 @@ class Connection:
         retries: RetryPolicy | None = None,
         is_idempotent: bool = True,
         timeout_seconds: float | None = None,
-        trace: Trace | None = None,
         earlier: list[ServerError] | None = None,
     ) -> bytes:
         """The body of a successful answer.
 
-        Raises a ServerError for any other. `earlier` collects the failures that were overcome. `trace` is called with
-        the events of httpcore, for who must reach the socket.
+        Raises a ServerError for any other. `earlier` collects the failures that were overcome.
         """
         policy = self._retries if retries is None else retries
         began = time.monotonic()
@@ -92,7 +100,7 @@ class Connection:
         given = {"hh-client-timestamp": str(time.time_ns()), **(headers or {})}
         for attempt in range(1, policy.attempts + 1):
             try:
-                return self._send_once(method, path, params, content, given, timeout_seconds, trace)
+                return self._send_once(method, path, params, content, given, timeout_seconds)
             except Unavailable as error:
                 wait = policy.delay(attempt, error.retry_after_seconds)
                 is_late = time.monotonic() - began + wait > policy.give_up_after_seconds
@@ -124,13 +132,10 @@ class Connection:
         content: bytes | None,
         headers: Mapping[str, str],
         timeout_seconds: float | None,
-        trace: Trace | None,
     ) -> bytes:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"extensions": {"trace": self._note_stream}}
         if timeout_seconds is not None:
             options["timeout"] = self._timeouts(timeout_seconds)
-        if trace is not None:
-            options["extensions"] = {"trace": trace}
         if content is not None:
             headers = {"Content-Type": "application/json", **headers}
         with self._translated():
@@ -141,6 +146,12 @@ class Connection:
         if answer.is_success:
             return answer.content
         raise refusal(answer.status_code, answer.headers, answer.content)
+
+    def _note_stream(self, event: str, info: Mapping[str, Any]) -> None:
+        """Remember the sockets, which httpcore tells by its trace events and in no other way."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            with self._streams_lock:
+                self._streams.add(info["return_value"])
 
     def _note(self, answer: "httpx.Response") -> None:
         version = answer.headers.get(VERSION_HEADER)
