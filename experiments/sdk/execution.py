@@ -4,6 +4,7 @@ Every job runs in a copy of the caller's context, so context variables are there
 are daemons and are joined: an interrupted run does not wait for a function that hangs.
 """
 
+import contextlib
 import contextvars
 import threading
 import time
@@ -90,9 +91,9 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
         threading.Thread(target=loop, name=f"hhweb-worker-{number}", daemon=True)
         for number in range(min(workers, len(jobs)))
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             # A join without end is deaf to Ctrl-C on some systems.
             while thread.is_alive():
@@ -101,7 +102,8 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
         feed.stop()
         end = time.monotonic() + GRACE_SECONDS
         for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+            with contextlib.suppress(RuntimeError):  # not started yet
+                thread.join(max(0.0, end - time.monotonic()))
         raise
     if feed.error is not None:
         raise feed.error
@@ -151,15 +153,16 @@ def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, wo
             feed.stop(error)
 
     thread = threading.Thread(target=loop, name="hhweb-loop", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(_POLL_SECONDS)
     except KeyboardInterrupt:
         feed.stop()
         for running, task in loops:
             running.call_soon_threadsafe(task.cancel)
-        thread.join(GRACE_SECONDS)
+        with contextlib.suppress(RuntimeError):  # not started yet
+            thread.join(GRACE_SECONDS)
         raise
     if feed.error is not None:
         raise feed.error

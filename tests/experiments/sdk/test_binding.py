@@ -15,7 +15,7 @@ def call(function, tracer="T", row=ROW):
 
 
 @pytest.mark.parametrize(
-    "function, expected",
+    ("function", "expected"),
     [
         (lambda datapoint: datapoint, ROW),
         (lambda inputs: inputs, {"q": 1}),
@@ -31,14 +31,14 @@ def call(function, tracer="T", row=ROW):
         (lambda inputs, limit=3: (inputs, limit), ({"q": 1}, 3)),
         (lambda row, limit=3: (row, limit), (ROW, 3)),
         (lambda inputs, *, ground_truth: (inputs, ground_truth), ({"q": 1}, {"a": 2})),
-        (lambda datapoint, inputs, ground_truth, tracer: (datapoint, inputs, ground_truth, tracer), (ROW, *({"q": 1}, {"a": 2}), "T")),
+        (lambda datapoint, ground_truth, tracer: (datapoint, ground_truth, tracer), (ROW, {"a": 2}, "T")),
         (lambda inputs, /, ground_truth: (inputs, ground_truth), ({"q": 1}, {"a": 2})),
         (lambda row, /: row, ROW),
         (lambda *args, inputs: (args, inputs), ((), {"q": 1})),
         (lambda **everything: sorted(everything), ["datapoint", "ground_truth", "inputs"]),
         (lambda inputs, **rest: (inputs, rest), ({"q": 1}, {})),
     ],
-)  # fmt: skip
+)
 def test_parameters_get_what_their_names_or_their_number_say(function, expected):
     assert call(function) == expected
 

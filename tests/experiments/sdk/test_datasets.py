@@ -16,7 +16,7 @@ def test_lists_come_back_as_they_are():
 
 
 @pytest.mark.parametrize(
-    "dataset, message",
+    ("dataset", "message"),
     [
         (5, "must be a list of dicts, a path to .json"),
         ({"a": 1}, "must be a list of dicts"),
@@ -48,7 +48,7 @@ def test_files_of_all_kinds_give_the_same_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, content, message",
+    ("name", "content", "message"),
     [
         ("a.txt", b"x", "is of no known kind"),
         ("a.json", b"{", "is no JSON"),

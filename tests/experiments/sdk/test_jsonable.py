@@ -50,7 +50,7 @@ class Number(float):
 
 
 @pytest.mark.parametrize(
-    "value, expected",
+    ("value", "expected"),
     [
         (None, None),
         (True, True),
