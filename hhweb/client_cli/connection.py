@@ -96,6 +96,7 @@ def with_client(command: Command) -> Command:
 
 def open_client(settings: configuration.Settings) -> "Client":
     """A client for these settings; closes itself as a context manager."""
-    from experiments.sdk.transport.client import Client
+    from experiments.sdk.transport.client import Client, RetryPolicy
 
-    return Client(settings)
+    # Somebody waits for the answer: a wrong address is told within two seconds.
+    return Client(settings, retries=RetryPolicy(attempts=4))

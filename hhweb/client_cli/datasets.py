@@ -36,7 +36,7 @@ def list_command(client: "Client", as_json: bool) -> None:
         echo_json({"datasets": found})
         return
     rows = [(row["id"], row["name"], row["rows"], moment(row["updated_at"])) for row in found]
-    print_table(("dataset", "name", "rows", "changed"), rows, right=("rows",))
+    print_table(("dataset", "name", "rows", "changed"), rows, title="Datasets", right=("rows",), ids=("dataset",))
 
 
 @datasets_command.command("push")

@@ -5,14 +5,11 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hhweb.client_cli.connection import Refused
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else.")
 UNDEFINED = "–"
@@ -28,24 +25,29 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def console() -> "Console":
-    """Standard output; without a terminal there is no width to ask for, and narrow lines break tables."""
-    from rich.console import Console
+def print_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str = "",
+    right: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    fact: str = "",
+) -> None:
+    """Print rows under the titles of their columns, in the look of all our tables; None and empty text are a dash.
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    `right` are columns of numbers, `ids` those that a narrow terminal may shorten; `fact` stands below the title.
+    """
+    from experiments.sdk.rendering import print_view
+    from experiments.sdk.views.parts import Cell, Column, Sheet, View
 
-
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """Print rows under their titles, columns named in `right` to the right; None and empty text are a dash."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    for title in titles:
-        table.add_column(escape(title), justify="right" if title in right else "left")
-    for row in rows:
-        table.add_row(*(escape(UNDEFINED if cell is None or cell == "" else str(cell)) for cell in row))
-    console().print(table)
+    kinds = {**dict.fromkeys(right, "number"), **dict.fromkeys(ids, "id")}
+    sheet = Sheet(
+        "",
+        [Column(name, kinds.get(name, "text")) for name in titles],  # type: ignore[arg-type]
+        [[Cell(UNDEFINED if cell is None or cell == "" else str(cell)) for cell in row] for row in rows],
+    )
+    print_view(View(title, [Cell(fact or f"{len(rows):,} shown", "dim")], [sheet] if rows else []))
 
 
 def moment(text: str | None) -> str | None:

@@ -63,9 +63,9 @@ def list_command(
         (run.run_id, run.name, run.status, len(run.event_ids) or None, branch_of(run), moment(run.created_at))
         for run in runs
     ]
-    print_table(("run", "name", "status", "sessions", "branch", "created"), rows, right=("sessions",))
-    if len(runs) == limit:
-        note(f"The newest {limit}; --limit shows more.")
+    columns = ("run", "name", "status", "sessions", "branch", "created")
+    fact = f"the newest {limit}; --limit shows more" if len(runs) == limit else ""
+    print_table(columns, rows, title="Runs", right=("sessions",), ids=("run",), fact=fact)
 
 
 @runs_command.command("show")
@@ -77,11 +77,10 @@ def show_command(client: "Client", reference: str, aggregate_function: str, as_j
     """Show the result of RUN: its metrics, and what passed and failed."""
     from experiments.sdk.rendering import print_result
     from experiments.sdk.results import get_run_result
-
     from experiments.sdk.run_references import find_run
 
     run = find_run(client, reference)
-    result = get_run_result(client, run.run_id, aggregate_function)
+    result = get_run_result(client, run.run_id, aggregate_function=aggregate_function)
     if as_json:
         echo_json({**result.model_dump(mode="json"), "run": described(run)})
         return
@@ -98,12 +97,11 @@ def compare_command(client: "Client", new: str, old: str, aggregate_function: st
     """Compare run NEW with run OLD on the datapoints that both have."""
     from experiments.sdk.rendering import print_comparison
     from experiments.sdk.results import compare_runs
-
     from experiments.sdk.run_references import find_run
 
     new_run = find_run(client, new)
     old_run = find_run(client, old, exclude=new_run.run_id)
-    comparison = compare_runs(client, new_run.run_id, old_run.run_id, aggregate_function)
+    comparison = compare_runs(client, new_run.run_id, old_run.run_id, aggregate_function=aggregate_function)
     if as_json:
         echo_json(comparison.model_dump(mode="json"))
         return
