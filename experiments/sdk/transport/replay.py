@@ -1,10 +1,11 @@
 """Brings runs that wait in the spool to their server: create, datapoints, last update; again and again without harm."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from experiments.sdk.configuration import checked_url
-from experiments.sdk.errors import Conflict, ExperimentError, ServerError, SpoolError
+from experiments.sdk.errors import Conflict, ExperimentError, SpoolError
 from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.delivery import Delivery
 from experiments.sdk.transport.spool import PendingRun, RunSpool, Spool
@@ -81,10 +82,11 @@ def _replay_one(
         else:
             used = own = client(pending.server_url)
         run_spool = spool.reopen(pending.run_id)
+        is_done = False
         try:
             _deliver(used, run_spool, replayed, timeout_seconds)
+            is_done = not replayed.refused
         finally:
-            is_done = replayed.error is None and not replayed.refused
             run_spool.close(delete=is_done)
     except ExperimentError as error:
         replayed.error = str(error)
@@ -95,24 +97,19 @@ def _replay_one(
 
 
 def _deliver(client: Client, run_spool: RunSpool, replayed: ReplayedRun, timeout_seconds: float) -> None:
-    try:
-        if create := run_spool.header.get("create"):
-            try:
-                client.create_run(create)
-            except Conflict:
-                pass  # it was created before the server went away
-        delivery = Delivery(client, run_spool)
-        delivery.start()
-        report = delivery.close(timeout_seconds)
-        replayed.delivered, replayed.pending = len(report.delivered), len(report.pending)
-        replayed.refused = report.refused
-        if report.pending:
-            raise report.error or SpoolError(f"{len(report.pending)} datapoints are left after {timeout_seconds:g} s.")
-        if (update := run_spool.finish_body) is not None:
-            client.update_run(run_spool.run_id, update)
-            replayed.is_finished = True
-    except ServerError as error:
-        replayed.error = str(error)
+    if create := run_spool.header.get("create"):
+        with contextlib.suppress(Conflict):  # it was created before the server went away
+            client.create_run(create)
+    delivery = Delivery(client, run_spool)
+    delivery.start()
+    report = delivery.close(timeout_seconds)
+    replayed.delivered, replayed.pending = len(report.delivered), len(report.pending)
+    replayed.refused = report.refused
+    if report.pending:
+        raise report.error or SpoolError(f"{len(report.pending)} datapoints are left after {timeout_seconds:g} s.")
+    if (update := run_spool.finish_body) is not None:
+        client.update_run(run_spool.run_id, update)
+        replayed.is_finished = True
 
 
 def _normal(url: str) -> str:
