@@ -34,13 +34,17 @@ def translated() -> Iterator[None]:
     try:
         yield
     except errors.ExperimentError as error:
-        message = str(error)
-        for argument, option in _OPTIONS.items():
-            message = message.replace(argument, option)
-        raise Refused(message) from None
+        raise Refused(in_options(str(error))) from None
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+
+
+def in_options(message: str) -> str:
+    """A message of the SDK with options in the place of its arguments."""
+    for argument, option in _OPTIONS.items():
+        message = message.replace(argument, option)
+    return message
 
 
 def find_settings(url: str | None, api_key: str | None, data: Path | None) -> configuration.Settings:
@@ -65,16 +69,25 @@ def credentials(path: Path) -> dict[str, str]:
         raise Refused(f"{path} holds no url and api_key; give --url and --api-key instead.") from None
 
 
+def server_options(command: Command) -> Command:
+    """Give a command the options that find a server: url, api_key, data."""
+    for option in (
+        click.option(
+            "--data",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Data folder of a running `hhweb up`, whose credentials.json is used.",
+        ),
+        click.option("--api-key", help="Project key (or HH_API_KEY)."),
+        click.option("--url", help="Address of the server (or HH_API_URL)."),
+    ):
+        command = option(command)
+    return command
+
+
 def with_settings(command: Command) -> Command:
     """Give a command the options that find the server, and the `Settings` found as its first argument."""
 
-    @click.option("--url", help="Address of the server (or HH_API_URL).")
-    @click.option("--api-key", help="Project key (or HH_API_KEY).")
-    @click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Data folder of a running `hhweb up`, whose credentials.json is used.",
-    )
+    @server_options
     @functools.wraps(command)
     def wrapped(*arguments: Any, url: str | None, api_key: str | None, data: Path | None, **options: Any) -> Any:
         with translated():
