@@ -7,7 +7,6 @@ are daemons and are joined: an interrupted run does not wait for a function that
 import contextlib
 import contextvars
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -46,11 +45,13 @@ class AsyncRunner:
 
 
 class _Feed(Generic[Job]):
-    """Hands out jobs one at a time and keeps the first surprise."""
+    """Hands out jobs one at a time, keeps the first surprise, and knows when all its threads are through."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job], threads: int) -> None:
         self._jobs: Iterator[Job] = iter(jobs)
         self._lock = threading.Lock()
+        self._running = threads
+        self._all_through = threading.Event()
         self.is_stopped = False
         self.error: BaseException | None = None
 
@@ -67,6 +68,43 @@ class _Feed(Generic[Job]):
             self.is_stopped = True
             self.error = self.error or error
 
+    def through(self) -> None:
+        """One thread will take no more jobs."""
+        with self._lock:
+            self._running -= 1
+            if self._running <= 0:
+                self._all_through.set()
+
+    def wait(self, threads: Sequence[threading.Thread], on_interrupt: Callable[[], None]) -> None:
+        """Start the threads and wait until all are through; then raise what surprised one of them.
+
+        KeyboardInterrupt calls `on_interrupt`, waits a few seconds more and goes on. An event is waited for, as an
+        interrupted Thread.join() takes the running thread for ended (bpo-45274), and a wait without end is deaf to
+        Ctrl-C on some systems.
+        """
+        try:
+            for thread in threads:
+                thread.start()
+            while not self._all_through.wait(_POLL_SECONDS):
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+            on_interrupt()
+            begun = [thread for thread in threads if thread.ident is not None]
+            for _ in threads[len(begun) :]:
+                self.through()
+            if self._all_through.wait(GRACE_SECONDS):
+                _join(begun)
+            raise
+        _join(threads)
+        if self.error is not None:
+            raise self.error
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
+
 
 def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, workers: int) -> None:
     """Do all jobs on `workers` threads; returns when they are done.
@@ -74,7 +112,8 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
     What `work` raises ends the run and is raised here. KeyboardInterrupt stops handing out jobs, waits a few seconds
     for those that run, and is raised again; a second one does not wait.
     """
-    feed = _Feed(jobs)
+    count = min(workers, len(jobs))
+    feed = _Feed(jobs, count)
     context = contextvars.copy_context()
 
     def loop() -> None:
@@ -86,27 +125,11 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
             feed.stop(error)
         finally:
             runner.close()
+            feed.through()
 
-    threads = [
-        threading.Thread(target=loop, name=f"hhweb-worker-{number}", daemon=True)
-        for number in range(min(workers, len(jobs)))
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            # A join without end is deaf to Ctrl-C on some systems.
-            while thread.is_alive():
-                thread.join(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        feed.stop()
-        end = time.monotonic() + GRACE_SECONDS
-        for thread in threads:
-            with contextlib.suppress(RuntimeError):  # not started yet
-                thread.join(max(0.0, end - time.monotonic()))
-        raise
-    if feed.error is not None:
-        raise feed.error
+    if count:
+        threads = [threading.Thread(target=loop, name=f"hhweb-worker-{n}", daemon=True) for n in range(count)]
+        feed.wait(threads, on_interrupt=lambda: None)
 
 
 def run_in_turn(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None]) -> None:
@@ -128,7 +151,7 @@ def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, wo
     """
     import asyncio
 
-    feed = _Feed(jobs)
+    feed = _Feed(jobs, 1)
     context = contextvars.copy_context()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
@@ -151,21 +174,15 @@ def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, wo
             feed.stop(_first(errors))
         except BaseException as error:
             feed.stop(error)
+        finally:
+            feed.through()
 
-    thread = threading.Thread(target=loop, name="hhweb-loop", daemon=True)
-    try:
-        thread.start()
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        feed.stop()
+    def cancel() -> None:
         for running, task in loops:
-            running.call_soon_threadsafe(task.cancel)
-        with contextlib.suppress(RuntimeError):  # not started yet
-            thread.join(GRACE_SECONDS)
-        raise
-    if feed.error is not None:
-        raise feed.error
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                running.call_soon_threadsafe(task.cancel)
+
+    feed.wait([threading.Thread(target=loop, name="hhweb-loop", daemon=True)], on_interrupt=cancel)
 
 
 async def _awaited(work: Callable[[Any], Awaitable[None]], job: Any) -> None:
