@@ -381,7 +381,7 @@ def resolved_evaluators(evaluators: Sequence[Any]) -> list[Any]:
     if not evaluators:
         return []
     from experiments.sdk.evaluators.registry import resolve as resolve_evaluators
-    from experiments.sdk.evaluators.running import check
+    from experiments.sdk.evaluators.binding import check
 
     found = resolve_evaluators(evaluators)
     for evaluator in found:
