@@ -22,8 +22,10 @@ def picked(label: str, value: Any, key: str | None) -> Any:
     """The value under `key`, or of a dict with one key its value, or the value itself. Raises ValueError."""
     if key is not None:
         if not isinstance(value, Mapping) or key not in value:
-            has = f"a dict with {', '.join(map(repr, value))}" if isinstance(value, Mapping) else type(value).__name__
-            raise ValueError(f"{label} is {has or 'empty'}, so there is no key {key!r} in it")
+            has = type(value).__name__
+            if isinstance(value, Mapping):
+                has = f"a dict with {', '.join(map(repr, value))}" if value else "an empty dict"
+            raise ValueError(f"{label} is {has}, so there is no key {key!r} in it")
         return value[key]
     if isinstance(value, Mapping) and len(value) == 1:
         return next(iter(value.values()))

@@ -94,7 +94,8 @@ def bleu(
         raise ValueError(f"tokenize={tokenize!r} must be one of {', '.join(BLEU_TOKENIZERS)}")
     output, expected = operands(outputs, ground_truth, key, expected_key)
     text, references = text_of("outputs", output), texts_of("ground_truth", expected)
-    return float(_bleu(tokenize, lowercase).sentence_score(text, references).score) / 100
+    # Equal texts come out as 100.00000000000004 there.
+    return min(float(_bleu(tokenize, lowercase).sentence_score(text, references).score) / 100, 1.0)
 
 
 @functools.lru_cache(maxsize=16)

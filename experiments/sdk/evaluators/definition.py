@@ -5,6 +5,7 @@ On the path of `from experiments import evaluate, evaluator`: nothing slow is im
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, overload
 
 from experiments.sdk.evaluators import registry
@@ -43,6 +44,7 @@ class Evaluator:
         if not callable(function):
             raise TypeError(f"an evaluator is made of a function, not of {function!r}")
         functools.update_wrapper(self, function)
+        self.__name__ = name_of(function)
         self.function = function
         self.kwargs = dict(kwargs or {})
         self.settings = checked(settings or EvalSettings(name=""), function)
@@ -106,6 +108,8 @@ class Evaluator:
         described = {name: value for name, value in self.settings.dict().items() if value is not None}
         if self.kwargs:
             described["kwargs"] = self.kwargs
+        if self.__name__ != self.name:
+            described["function"] = self.__name__
         return {"name": self.name, **{name: _as_json(value) for name, value in described.items()}}
 
     def configured(self, settings: Mapping[str, Any]) -> "Evaluator":
@@ -184,7 +188,7 @@ async def _ready(value: Any) -> Any:
 
 def _as_json(value: Any) -> Any:
     """JSON keeps plain values; functions and evaluators become their names, everything else its text."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, Evaluator):
         return value.name
