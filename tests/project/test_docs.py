@@ -24,54 +24,80 @@ def blocks_of(name: str) -> list[tuple[str, str, str]]:
     return BLOCK.findall((ROOT / "docs" / name).read_text(encoding="utf-8"))
 
 
-def test_every_quickstart_block_is_executed():
-    marks = {(language, mark.partition("=")[0]) for language, mark, _ in blocks_of("quickstart.md")}
-    assert marks == {("bash", "start"), ("bash", "run"), ("python", "file")}
+DOCUMENTS = ("quickstart.md", "tutorial.md")
 
 
-def test_quickstart_start_command_is_the_one_that_the_test_runs():
-    (command,) = [content.strip() for _, mark, content in blocks_of("quickstart.md") if mark == "start"]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_block_is_executed(name):
+    marks = {(language, mark.partition("=")[0]) for language, mark, _ in blocks_of(name)}
+    assert marks - {("json", "file")} == {("bash", "start"), ("bash", "run"), ("python", "file")}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_start_command_is_the_one_that_the_test_runs(name):
+    (command,) = [content.strip() for _, mark, content in blocks_of(name) if mark == "start"]
     planned = subprocess.run(
         [*command.split(), "-n", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert planned.splitlines()[-1] == ".venv/bin/hhweb up --data var/hhweb --port 8000 --database sqlite"
 
 
-@pytest.mark.process
-def test_quickstart_runs_from_start_to_end(server_folder):
-    folder = server_folder / "quickstart"
+@pytest.fixture(scope="module")
+def started(server_folder):
+    """A folder in which the platform of the documents runs, as `make up` would have started it."""
+    folder = server_folder / "documents"
     folder.mkdir()
     (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    with Stack(folder / "var" / "hhweb"):
+        yield folder
+
+
+def executed(name: str, folder: Path) -> list[str]:
+    """The lines that a document's blocks print, saved and run in their order in one shell."""
     script = ["set -eu"]
-    for language, mark, content in blocks_of("quickstart.md"):
-        if language == "python":
-            (folder / mark.removeprefix("file=")).write_text(content, encoding="utf-8")
+    for number, (_, mark, content) in enumerate(blocks_of(name)):
+        if mark.startswith("file="):
+            (folder / f"{number}.block").write_text(content, encoding="utf-8")
+            script.append(f"cp {number}.block {mark.removeprefix('file=')}")
         elif mark == "run":
             script.append(content)
-    with Stack(folder / "var" / "hhweb"):
-        ended = subprocess.run(
-            ["bash", "-c", "\n".join(script)],
-            cwd=folder,
-            # Nothing of the developer's environment: no HOME with a git user, no terminal.
-            # An empty folder of certificates: the client would read them all for each call.
-            env={
-                "PATH": os.environ["PATH"],
-                "TERM": "dumb",
-                "HH_API_TIMEOUT": "30",
-                "PYTHONIOENCODING": "utf-8",
-                "SSL_CERT_DIR": str(folder),
-            },
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+    ended = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=folder,
+        # Nothing of the developer's environment: no git user, no terminal, a home of its own.
+        # An empty folder of certificates: the client would read them all for each call.
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder / "home"),
+            "TERM": "dumb",
+            "HH_API_TIMEOUT": "30",
+            "PYTHONIOENCODING": "utf-8",
+            "SSL_CERT_DIR": str(folder),
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    lines = ended.stdout.splitlines()
+    return ended.stdout.splitlines()
+
+
+@pytest.mark.process
+def test_the_quickstart_runs_from_start_to_end(started):
+    lines = executed("quickstart.md", started)
     assert "common datapoints: 5" in lines
     assert "correct 0.75 -> 1.0 improved: ['EXT-r3']" in lines
     assert "failed: ['EXT-r3', 'EXT-r5']" in lines or "failed: ['EXT-r5', 'EXT-r3']" in lines
     assert "tool look_up {'hits': 2}" in lines
+
+
+@pytest.mark.process
+def test_the_tutorial_runs_from_start_to_end(started):
+    lines = executed("tutorial.md", started)
+    assert "better: ['exact_match', 'right_team'] worse: []" in lines
+    assert "right_team 0.6 -> 1.0 improved: ['EXT-t4', 'EXT-t5']" in lines
+    assert (started / "report.html").stat().st_size > 1000
 
 
 def served_endpoints() -> set[tuple[str, str]]:
