@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from experiments.sdk.configuration import Settings
-from experiments.sdk.errors import ServerError, Unavailable
+from experiments.sdk.errors import ConfigurationError, ServerError, Unavailable
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.answers import VERSION_HEADER, refusal, warn_of_version
 from experiments.sdk.transport.retries import RetryPolicy
@@ -42,23 +42,28 @@ class Connection:
         self._timeout_seconds = timeout_seconds
         parts = urlsplit(settings.server_url)
         self.is_loopback = parts.hostname in LOOPBACK
-        self._client = httpx.Client(
-            base_url=settings.server_url,
-            headers={
-                "Authorization": f"Bearer {settings.api_key}",
-                "Accept": "application/json",
-                "User-Agent": f"hhweb/{__version__}",
-                "hh-client-package": "hhweb",
-                "hh-client-version": __version__,
-                "hh-client-language": "python",
-            },
-            timeout=self._timeouts(timeout_seconds),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            # Reading all certificates of the system takes a noticeable time; plain HTTP needs none.
-            verify=parts.scheme == "https",
-            # A proxy of the environment cannot reach this machine's own loopback.
-            trust_env=not self.is_loopback,
-        )
+        if not settings.api_key.isascii():
+            raise ConfigurationError("The API key holds a character that is not ASCII; copy it again.")
+        try:
+            self._client = httpx.Client(
+                base_url=settings.server_url,
+                headers={
+                    "Authorization": f"Bearer {settings.api_key}",
+                    "Accept": "application/json",
+                    "User-Agent": f"hhweb/{__version__}",
+                    "hh-client-package": "hhweb",
+                    "hh-client-version": __version__,
+                    "hh-client-language": "python",
+                },
+                timeout=self._timeouts(timeout_seconds),
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+                # Reading all certificates of the system takes a noticeable time; plain HTTP needs none.
+                verify=parts.scheme == "https",
+                # A proxy of the environment cannot reach this machine's own loopback.
+                trust_env=not self.is_loopback,
+            )
+        except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:  # a proxy's address, certificates
+            raise ConfigurationError(f"No client for {settings.server_url} can be made: {error}") from error
         self._closed = threading.Event()
         self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         self._streams_lock = threading.Lock()
@@ -170,7 +175,7 @@ class Connection:
         try:
             yield
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
+            reason = str(error).rstrip(".") or type(error).__name__
             failure = NotReached if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else Unavailable
             raise failure(f"No answer from {self.settings.server_url}: {reason}. Does the server run there?") from error
 
@@ -196,6 +201,8 @@ def decoded(raw: bytes, server_url: str) -> Any:
 
 
 def _may_repeat(error: Unavailable, is_idempotent: bool) -> bool:
+    if error.code == "quota_exceeded" and error.retry_after_seconds is None:
+        return False  # it is a month's quota
     return is_idempotent or isinstance(error, NotReached) or error.status in _REFUSED_UNDONE
 
 

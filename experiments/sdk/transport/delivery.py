@@ -205,7 +205,7 @@ class Delivery:
                 continue
             except Exception as error:  # the key is no longer good, this is no such server, or a fault of ours
                 failure = error if isinstance(error, ServerError) else ServerError(f"Delivery failed: {error!r}")
-                self._note_failure(failure, failures)
+                self._note_failure(failure)
                 self._stop()
                 break
             parts.pop()
@@ -280,7 +280,7 @@ class Delivery:
         with self._changed:
             self._report.refused[entry.session_id] = reason
 
-    def _note_failure(self, error: ServerError, failures: int) -> None:
+    def _note_failure(self, error: ServerError, failures: int = 0) -> None:
         self._report.error = error
         # One lost connection, or a word to slow down, is nothing to speak of.
         is_lasting = failures != 1 and (

@@ -110,7 +110,10 @@ class Journal:
     def __init__(self, folder: Path, *, room_bytes: int) -> None:
         self._folder = folder
         self._room_bytes = room_bytes
-        found = contents(folder)
+        try:
+            found = contents(folder)
+        except OSError as error:
+            raise SpoolError(f"{folder} cannot be read: {error.strerror}.") from error
         self.waiting = found.waiting
         self.finish = found.finish
         self._next_number = found.next_number

@@ -15,8 +15,9 @@ def dumps(value: Any) -> bytes:
         raw = orjson.dumps(value)
     except TypeError:
         return orjson.dumps(jsonable(value))
-    # orjson writes null for NaN without a word, so only a body with a null can hold one.
-    return orjson.dumps(jsonable(value)) if b"null" in raw and _has_nonfinite(value) else raw
+    # orjson writes null for NaN without a word, so only a body with a null can hold one; a root span's is known.
+    may_hold_nan = raw.count(b"null") > raw.count(b'"parentSpanId":null')
+    return orjson.dumps(jsonable(value)) if may_hold_nan and _has_nonfinite(value) else raw
 
 
 def loads(raw: bytes) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from experiments.sdk.configuration import spool_folder
-from experiments.sdk.errors import SpoolError
+from experiments.sdk.errors import ConfigurationError, SpoolError
 from experiments.sdk.transport import journal, json_text
 from experiments.sdk.transport.records import FinishedDatapoint
 from experiments.sdk.transport.run_lock import RunLock
@@ -264,5 +264,5 @@ def _limit_of_environment() -> int:
     if not text:
         return DEFAULT_MAX_BYTES
     if not (text.isascii() and text.isdigit()):
-        raise SpoolError(f"{LIMIT_NAME} is {text!r}; give a whole number of bytes, like 1073741824.")
+        raise ConfigurationError(f"{LIMIT_NAME} is {text!r}; give a whole number of bytes, like 1073741824.")
     return int(text)
