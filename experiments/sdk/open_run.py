@@ -4,7 +4,6 @@ evaluate() and the pytest plugin stand on it. Whatever happens to the server mea
 acknowledged or in the spool.
 """
 
-import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from experiments.sdk.configuration import Settings
 from experiments.sdk.context import ExperimentContext
 from experiments.sdk.datapoint_run import DatapointRun, judge_all
-from experiments.sdk.errors import Conflict, ServerError, SpoolError, Unauthorized, Unavailable
+from experiments.sdk.errors import Conflict, ServerError, SpoolError, Unavailable
 from experiments.sdk.execution import AsyncRunner
 from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
@@ -160,7 +159,7 @@ class OpenRun:
             self._create_now(retries)
         except Unavailable as error:
             self._has_tried = True
-            self.notice(f"{self.server_url} does not answer ({error}). The run goes on; results wait in the spool.")
+            log.info("%s does not answer yet: %s", self.server_url, error)  # Delivery tells when it stays so
         except BaseException:
             if self._spool is not None:
                 self._spool.close(delete=True)
@@ -267,24 +266,28 @@ class OpenRun:
         }
         for session_id, reason in list(report.refused.items())[:3]:
             self.notice(f"The server refused session {session_id}: {reason}")
-        try:
-            if report.pending:
-                return self._left_waiting(body, report)
-            try:
-                self._create_now()
-                self.client.update_run(self.run_id, body)
-            except (Unavailable, Unauthorized) as error:
-                return self._left_waiting(body, report, error)
-            if self._spool is not None:
-                self._spool.close(delete=not report.refused)
-            summary = self._result(status)
-            if report.refused and self._spool is not None:
-                summary.spool_path = str(self._spool.path)
-        finally:
-            self._close_client()
+        summary = self._ended(status, body, report)
         summary.outcomes = done
         summary.notices = self.notices
         return summary
+
+    def _ended(self, status: str, body: dict[str, Any], report: DeliveryReport) -> ExperimentResultSummary:
+        try:
+            # Written before the end is sent: whoever replays after a crash in between knows that the run had ended.
+            self._journal_end(body)
+            if report.pending:
+                return self._left_waiting(report)
+            try:
+                self._create_now()
+                self.client.update_run(self.run_id, body)
+            except ServerError as error:
+                return self._left_waiting(report, error)
+            summary = self._result(status)
+            if self._spool is not None and not self._spool.close(delete=True):
+                summary.spool_path = str(self._spool.path)
+            return summary
+        finally:
+            self._close_client()
 
     def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float = CLOSE_SECONDS) -> None:
         """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
@@ -298,24 +301,29 @@ class OpenRun:
         self._close_client()
         return report
 
-    def _left_waiting(
-        self, body: dict[str, Any], report: DeliveryReport, error: ServerError | None = None
-    ) -> ExperimentResultSummary:
+    def _journal_end(self, body: dict[str, Any]) -> None:
+        if self._spool is not None:
+            try:
+                self._spool.finish(body)
+            except SpoolError as error:
+                self.notice(str(error))
+
+    def _left_waiting(self, report: DeliveryReport, error: ServerError | None = None) -> ExperimentResultSummary:
         reason = error or report.error
         path = None
         if self._spool is not None:
-            with contextlib.suppress(SpoolError):
-                self._spool.finish(body)
-                path = str(self._spool.path)
             self._spool.close(delete=False)
+            path = str(self._spool.path)
         waiting = f"{len(report.pending)} finished datapoints" if report.pending else "the end of the run"
+        lost = len(report.unsaved)
         if path is not None:
             self.notice(
-                f"{self.server_url} could not take {waiting} ({reason}). Nothing is lost: it waits in {path}; "
+                f"{self.server_url} could not take {waiting} ({reason}). It waits in {path}; "
                 f"deliver it with `hhweb spool replay {self.run_id}`."
             )
-        else:
-            self.notice(f"{self.server_url} could not take {waiting} ({reason}), and there was no spool to keep it.")
+        if lost or path is None:
+            why = report.spool_error or "there was no spool"
+            self.notice(f"{lost or len(report.pending)} of them are in this process only and end with it: {why}")
         return ExperimentResultSummary(
             run_id=self.run_id,
             name=self.name,
@@ -323,7 +331,6 @@ class OpenRun:
             error=str(reason) if reason else None,
             server_url=self.server_url,
             spool_path=path,
-            notices=self.notices,
         )
 
     def _result(self, status: str) -> ExperimentResultSummary:
