@@ -89,7 +89,7 @@ def loaded(path: Path) -> Iterator[Program]:
     name = path.stem
     if name in sys.modules or name in sys.stdlib_module_names:
         name = f"{name}_of_experiments"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
         raise Refused(f"{path} is no Python file; its name must end with .py.")
     module = importlib.util.module_from_spec(spec)
@@ -113,13 +113,13 @@ def _execute(execute: Callable[[ModuleType], None], module: ModuleType, path: Pa
     except ExperimentError:
         raise
     except Exception as error:
-        own = _from_file_on(error.__traceback__, path)
+        own = _from_file_on(error.__traceback__, str(path.absolute()))
         told = "".join(traceback.format_exception(type(error), error, own)).rstrip()
         raise Refused(f"{path} failed while it was loaded:\n{told}") from None
 
 
-def _from_file_on(frames: TracebackType | None, path: Path) -> TracebackType | None:
+def _from_file_on(frames: TracebackType | None, file: str) -> TracebackType | None:
     """The traceback without the frames that led to the file."""
-    while frames is not None and frames.tb_frame.f_code.co_filename != str(path):
+    while frames is not None and frames.tb_frame.f_code.co_filename != file:
         frames = frames.tb_next
     return frames

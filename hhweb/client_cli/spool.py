@@ -84,19 +84,20 @@ def replay_command(
     with translated(), contextlib.ExitStack() as stack:
         chosen = _chosen(_pending(), reference, all_runs=all_runs)
         destination = _destination(url, api_key, data, moved=moved)
+        address = None  # else each run's own
         if not callable(destination):
-            stack.enter_context(destination)
+            address = stack.enter_context(destination).settings.server_url
         for run in chosen:
             done += replay(
                 destination,
                 Spool(),
                 run_id=run.run_id,
-                on_progress=None if as_json else _tell,
+                on_progress=None if as_json else lambda run: _tell(run, address),
                 allow_other_server=moved,
             )
     still_waiting = [run for run in done if run.error is not None or run.refused]
     if as_json:
-        echo_json({"runs": [{**dataclasses.asdict(run), "url": _url(run)} for run in done]})
+        echo_json({"runs": [{**dataclasses.asdict(run), "url": _url(run, address)} for run in done]})
     elif not chosen:
         click.echo("Nothing waits.")
     click.get_current_context().exit(EXIT_WAITING if still_waiting else EXIT_DONE)
@@ -153,7 +154,7 @@ def _destination(
     return lambda address: open_client(find_settings(address, api_key, None))
 
 
-def _tell(run: "ReplayedRun") -> None:
+def _tell(run: "ReplayedRun", address: str | None) -> None:
     told = f"run {run.run_id} ({run.name}): " if run.name else f"run {run.run_id}: "
     if run.error is not None:
         click.echo(f"{told}{run.delivered:,} datapoints delivered, {run.pending:,} still wait. {in_options(run.error)}")
@@ -163,15 +164,15 @@ def _tell(run: "ReplayedRun") -> None:
             click.echo(f"  session {session_id}: {reason}")
         note(f"What was refused stays until you throw it away: hhweb spool drop {run.run_id}")
     else:
-        click.echo(f"{told}{run.delivered:,} datapoints delivered. {_url(run)}")
+        click.echo(f"{told}{run.delivered:,} datapoints delivered. {_url(run, address)}")
         if not run.is_finished:
             note(f"It was interrupted: `hhweb experiments run … --resume {run.run_id}` executes what is missing.")
 
 
-def _url(run: "ReplayedRun") -> str:
+def _url(run: "ReplayedRun", address: str | None) -> str:
     from experiments.sdk.views.result import console_url
 
-    return console_url(run.server_url, run.run_id)
+    return console_url(address or run.server_url, run.run_id)
 
 
 def _described(run: "PendingRun") -> dict[str, Any]:
