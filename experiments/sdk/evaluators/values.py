@@ -32,7 +32,9 @@ def scalar_of(value: Any) -> Scalar:
         raise ValueError("an integer beyond 64 bits; return it as a float")
     if value is None:
         raise ValueError(f"None; {_REMEDY}")
-    for plain in (str, int, float):
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enum of texts, the text
+    for plain in (int, float):
         if isinstance(value, plain):
             return scalar_of(plain(value))
     inner = _item(value)
@@ -70,8 +72,6 @@ def metrics_of(name: str, value: Any) -> tuple[dict[str, Scalar], str | None]:
             metrics[name] = scalar_of(score)
         except ValueError as error:
             problems.append(f"evaluator {name!r} returned {error}")
-    elif not rest:
-        problems.append(f"evaluator {name!r} returned an empty dict; {_REMEDY}")
     for key, entry in (rest or {}).items():
         if entry is None:
             continue
@@ -79,6 +79,8 @@ def metrics_of(name: str, value: Any) -> tuple[dict[str, Scalar], str | None]:
             metrics[f"{name}_{key}"] = str(entry) if key == "explanation" else scalar_of(entry)
         except ValueError as error:
             problems.append(f"evaluator {name!r} returned in {key!r} {error}")
+    if not metrics and not problems:
+        problems.append(f"evaluator {name!r} returned a dict with nothing in it; {_REMEDY}")
     return metrics, "; ".join(problems) or None
 
 
