@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from embeddings_ab.models import Corpus, JudgingPool, Label, QuerySet, Tuning, UploadedRun
 from embeddings_ab.services.judging import create_pool
@@ -80,7 +80,9 @@ def ids(project, caller):
 def row_counts():
     kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
     kinds += (JudgingPool, Label, Tuning)
-    return [model.objects.count() for model in kinds]
+    with connection.cursor() as cursor:  # one statement: this is asked after each of thousands of refusals
+        cursor.execute("SELECT " + ", ".join(f"(SELECT COUNT(*) FROM {kind._meta.db_table})" for kind in kinds))
+        return cursor.fetchone()
 
 
 def send(client, route, ids, content, before):
@@ -90,21 +92,22 @@ def send(client, route, ids, content, before):
     text = (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
     changed = (answer.status_code >= 400 or content in NOT_JSON.values()) and row_counts() != before
     transaction.savepoint_rollback(start)
+    assert answer.status_code != 429, "a quota would hide what the route says"
     said = json.loads(text)
     error = said.get("error", said) if isinstance(said, dict) else {}
     return answer.status_code, error if isinstance(error, dict) else {}, changed, text[:300]
 
 
-@pytest.mark.parametrize("route", WITH_BODY, ids=str)
-def test_what_is_no_json_is_refused_by_name(ids, route):
+def test_what_is_no_json_is_refused_by_name(ids):
     client, before = make_client(ids["token"]), row_counts()
+    client.raise_request_exception = False  # a 500 is a fault of its route, not the end of the test
     faults = []
-    for name, content in {**NOT_JSON, **WRONG_JSON}.items():
+    for route, (name, content) in itertools.product(WITH_BODY, {**NOT_JSON, **WRONG_JSON}.items()):
         status, error, changed, text = send(client, route, ids, content, before)
         names_field = route.name in OTLP or "field" in error.get("details", {})
         wrong = status != 400 or not names_field
         if changed or (wrong and not _may_be_ignored(route, name, status)):
-            faults.append(f"{name}: {status} changed={changed} {text}")
+            faults.append(f"{route} {name}: {status} changed={changed} {text}")
     assert faults == []
 
 
@@ -115,17 +118,18 @@ def _may_be_ignored(route, name, status):
     return route.name == "POST api/v1/audit/verifications" and status < 500
 
 
-@pytest.mark.parametrize("route", WITH_BODY, ids=str)
-def test_wrong_field_values_never_fail_inside(ids, route):
+def test_wrong_field_values_never_fail_inside(ids):
     """Each field of a good body, replaced by each wrong value: refused with its reason, or good enough to store."""
     client, before = make_client(ids["token"]), row_counts()
+    client.raise_request_exception = False
     faults = []
-    for path, body in variants(bodies(ids)[route.name]):
+    good = bodies(ids)
+    for route, (path, body) in ((each, variant) for each in WITH_BODY for variant in variants(good[each.name])):
         status, error, changed, text = send(client, route, ids, json.dumps(body).encode(), before)
         if status >= 500 or (status >= 400 and changed) or (status == 400 and "field" not in error.get("details", {})):
             if route.name in OTLP and status == 400:
                 continue
-            faults.append(f"{path}: {status} changed={changed} {text}")
+            faults.append(f"{route} {path}: {status} changed={changed} {text}")
     assert faults == []
 
 
