@@ -24,7 +24,7 @@ def blocks_of(name: str) -> list[tuple[str, str, str]]:
     return BLOCK.findall((ROOT / "docs" / name).read_text(encoding="utf-8"))
 
 
-DOCUMENTS = ("quickstart.md", "tutorial.md")
+DOCUMENTS = ("quickstart.md", "tutorial.md")  # sdk.md is a reference: its programs stand alone
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -59,6 +59,8 @@ def executed(name: str, folder: Path) -> list[str]:
         if mark.startswith("file="):
             (folder / f"{number}.block").write_text(content, encoding="utf-8")
             script.append(f"cp {number}.block {mark.removeprefix('file=')}")
+            if name == "sdk.md":
+                script.append(f".venv/bin/python {mark.removeprefix('file=')}")
         elif mark == "run":
             script.append(content)
     ended = subprocess.run(
@@ -98,6 +100,11 @@ def test_the_tutorial_runs_from_start_to_end(started):
     assert "better: ['exact_match', 'right_team'] worse: []" in lines
     assert "right_team 0.6 -> 1.0 improved: ['EXT-t4', 'EXT-t5']" in lines
     assert (started / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.process
+def test_the_programs_of_the_sdk_reference_hold(started):
+    executed("sdk.md", started)
 
 
 def served_endpoints() -> set[tuple[str, str]]:

@@ -3,11 +3,12 @@
 import atexit
 import contextlib
 import contextvars
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace as trace_api
@@ -22,6 +23,11 @@ from experiments.sdk.tracing.otlp import Json, attribute, bucket_attributes, enc
 from experiments.sdk.tracing.provider import IsolatedProvider
 from experiments.sdk.transport.records import FinishedDatapoint
 
+if TYPE_CHECKING:
+    from experiments.sdk.transport.client import Client
+    from experiments.sdk.transport.delivery import Delivery
+
+log = logging.getLogger("hhweb.experiments")
 SCOPE = "hhweb"
 SOURCE = "evaluation"
 MAX_ID = 255  # characters, as the server's columns hold
@@ -87,7 +93,7 @@ class Tracer:
         self._is_closed = False
         self._error: str | None = None
         self._ended_ms: float | None = None
-        self._background: Any = None
+        self._background: tuple[Client, Delivery] | None = None
         self._connection = {"api_key": api_key, "server_url": server_url, "project": project}
         if deliver is None:
             atexit.register(self.shutdown)
@@ -227,8 +233,8 @@ class Tracer:
             return
         with self._lock:
             if self._background is None:
-                self._background = _background(self._connection)
-            self._background.put(finished)
+                self._background = _background(**self._connection)
+            self._background[1].put(finished)
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Send what has ended and wait until the server has it; True when it has. Nothing to do inside evaluate()."""
@@ -240,8 +246,9 @@ class Tracer:
             background, self._background = self._background, None
         if background is None:
             return True
-        report = background.close(timeout_seconds)
-        background.client.close()
+        client, delivery = background
+        report = delivery.close(timeout_seconds)
+        client.close()
         return not report.pending and not report.refused
 
     force_flush = flush
@@ -268,13 +275,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _background(connection: dict[str, Any]) -> Any:
+def _background(api_key: str | None, server_url: str | None, project: str | None) -> "tuple[Client, Delivery]":
     from experiments.sdk.transport.client import Client
     from experiments.sdk.transport.delivery import Delivery
 
-    delivery = Delivery(Client(**connection), None)
+    client = Client(api_key=api_key, server_url=server_url, project=project)
+    delivery = Delivery(client, None, on_notice=lambda text: log.warning("%s", text))
     delivery.start()
-    return delivery
+    return client, delivery
 
 
 def _check_ids(ids: Mapping[str, Any]) -> None:
