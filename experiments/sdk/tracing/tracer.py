@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, Status, StatusCode
 
+from experiments.sdk.configuration import Settings, resolve
 from experiments.sdk.errors import ConfigurationError
 from experiments.sdk.jsonable import as_object, jsonable
 from experiments.sdk.tracing.current import current_tracer
@@ -94,8 +95,10 @@ class Tracer:
         self._error: str | None = None
         self._ended_ms: float | None = None
         self._background: tuple[Client, Delivery] | None = None
-        self._connection = {"api_key": api_key, "server_url": server_url, "project": project}
+        self._settings: Settings | None = None
         if deliver is None:
+            # Credentials that cannot work are said here, not when the first span ends.
+            self._settings = resolve(api_key=api_key, server_url=server_url, project=project)
             atexit.register(self.shutdown)
 
     # --- spans
@@ -233,7 +236,7 @@ class Tracer:
             return
         with self._lock:
             if self._background is None:
-                self._background = _background(**self._connection)
+                self._background = _background(self._settings)
             self._background[1].put(finished)
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
@@ -249,7 +252,11 @@ class Tracer:
         client, delivery = background
         report = delivery.close(timeout_seconds)
         client.close()
-        return not report.pending and not report.refused
+        if not report.pending and not report.refused:
+            return True
+        reasons = [*report.refused.values(), *([str(report.error)] if report.error else [])]
+        log.warning("Session %s was not stored whole: %s", self.session_id, "; ".join(reasons[:3]))
+        return False
 
     force_flush = flush
 
@@ -275,11 +282,11 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _background(api_key: str | None, server_url: str | None, project: str | None) -> "tuple[Client, Delivery]":
+def _background(settings: Settings | None) -> "tuple[Client, Delivery]":
     from experiments.sdk.transport.client import Client
     from experiments.sdk.transport.delivery import Delivery
 
-    client = Client(api_key=api_key, server_url=server_url, project=project)
+    client = Client(settings)
     delivery = Delivery(client, None, on_notice=lambda text: log.warning("%s", text))
     delivery.start()
     return client, delivery

@@ -15,6 +15,7 @@ from experiments.sdk.errors import ConfigurationError
 from experiments.sdk.tracing.current import current_tracer
 from experiments.sdk.tracing.provider import SeededIds
 from experiments.sdk.tracing.routing import RoutingProvider, instrumented
+from tests.experiments.sdk.fault_server import FaultServer
 
 IDS = {"run_id": "r", "dataset_id": "EXT-d", "datapoint_id": "EXT-1"}
 
@@ -349,3 +350,39 @@ def test_unknown_event_types_and_keywords_are_refused():
         trace(event_type="llm")
     with pytest.raises(ValueError, match="@trace does not know colour"):
         trace(colour=1)
+
+
+@pytest.fixture
+def server():
+    """A server that stores what it is sent."""
+    with FaultServer() as running:
+        yield running
+
+
+def test_a_tracer_by_itself_sends_in_the_background_and_leaves_nothing(server):
+    before = threading.active_count()
+    with Tracer(server_url=server.url, api_key="k", session_name="chat") as tracer:
+        double(1)
+        assert tracer.flush() is True
+        for _ in range(600):
+            double(2)
+        tracer.enrich_session(feedback={"rating": 5})
+        double(3)
+    assert threading.active_count() == before
+    assert tracer.flush() is True
+    spans = [span for span in server.spans.values() if span["name"] == "double"]
+    assert len(spans) == 602
+    assert len({span["traceId"] for span in spans}) == 1
+    assert list(server.sessions) == [tracer.session_id]
+
+
+def test_a_tracer_by_itself_says_when_the_server_is_away(caplog):
+    with FaultServer() as gone:
+        url = gone.url
+    tracer = Tracer(server_url=url, api_key="k")
+    with tracer.span("lost"):
+        pass
+    assert tracer.flush(0.2) is False
+    tracer.shutdown()
+    assert f"Session {tracer.session_id} was not stored whole" in caplog.text
+    assert url in caplog.text
