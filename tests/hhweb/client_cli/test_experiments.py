@@ -18,8 +18,8 @@ from tests.experiments.sdk.fault_server import FaultServer, answer
 from tests.hhweb.running import clean_environment, wait_for
 
 DECLARED = """
-    from experiments import evaluator
-    from experiments.sdk.declaration import experiment
+    from experiments import evaluator, experiment
+
     from words import spelled
 
     @evaluator
@@ -200,7 +200,7 @@ def test_what_cannot_run_is_refused_before_anything_runs(run, folder, target, op
         ("def some(inputs):\n    return 1\n", "`hhweb experiments run file.py:some --dataset FILE`"),
         ("some = 1\n", "Declare one: put `@experiment"),
         (
-            "from experiments.sdk.declaration import experiment\n"
+            "from experiments import experiment\n"
             "@experiment\ndef one(): ...\n@experiment\ndef two(): ...\nthree = one\n",
             "declares several experiments. Choose one: `hhweb experiments run file.py:one`, `hhweb experiments run "
             "file.py:two`.",
@@ -261,7 +261,7 @@ def test_an_interrupt_stores_what_has_finished_and_ends_with_130(folder, server)
         folder / "slow.py",
         """
         import pathlib, time
-        from experiments.sdk.declaration import experiment
+        from experiments import experiment
 
         @experiment(dataset=[{"inputs": {"n": n}} for n in range(9)], name="slow", max_workers=1)
         def slow(inputs):
