@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from experiments.sdk.canonical import canonical_text
 from experiments.sdk.jsonable import jsonable
 
 _FORMAT = 1
@@ -24,15 +25,11 @@ class OutputCache:
 
     def __init__(self, folder: Path, function: Callable[..., Any], configuration: Mapping[str, Any] | None) -> None:
         self.folder = folder
-        self._function = hashlib.sha256(
-            orjson.dumps([_FORMAT, *source_of(function), jsonable(configuration)], option=orjson.OPT_SORT_KEYS)
-        )
+        self._function = _hashed([_FORMAT, *source_of(function), configuration])
 
     def key(self, datapoint: Mapping[str, Any], repetition: int) -> str:
         """The name under which the output of this repetition on this datapoint is kept."""
-        found = self._function.copy()
-        found.update(orjson.dumps([jsonable(datapoint), repetition], option=orjson.OPT_SORT_KEYS))
-        return found.hexdigest()
+        return _hashed([self._function, datapoint, repetition])
 
     def get(self, key: str) -> tuple[bool, Any]:
         """(found, output); an unreadable file counts as not found."""
@@ -70,6 +67,11 @@ class OutputCache:
         return self.folder / "outputs" / key[:2] / f"{key}.json"
 
 
+def _hashed(parts: list[Any]) -> str:
+    """A hash that is the same in every process, also of what JSON cannot hold."""
+    return hashlib.sha256(canonical_text(parts)[0].encode()).hexdigest()
+
+
 def source_of(function: Callable[..., Any]) -> list[Any]:
     """What identifies a function: module, name, source, defaults and the values it closes over."""
     while hasattr(function, "func") and not inspect.isfunction(function):
@@ -85,8 +87,8 @@ def source_of(function: Callable[..., Any]) -> list[Any]:
     closed = []
     for cell in cells:
         try:
-            closed.append(jsonable(cell.cell_contents))
+            closed.append(cell.cell_contents)
         except ValueError:  # not filled yet
             closed.append(None)
-    defaults = jsonable([getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)])
+    defaults = [getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)]
     return [getattr(function, "__module__", ""), getattr(function, "__qualname__", ""), source, defaults, closed]
