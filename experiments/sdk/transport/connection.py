@@ -103,19 +103,20 @@ class Connection:
         if self._closed.is_set():
             raise NotReached(f"The client of {self.settings.server_url} is closed.")
         given = {"hh-client-timestamp": str(time.time_ns()), **(headers or {})}
-        for attempt in range(1, policy.attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return self._send_once(method, path, params, content, given, timeout_seconds)
             except Unavailable as error:
                 wait = policy.delay(attempt, error.retry_after_seconds)
                 is_late = time.monotonic() - began + wait > policy.give_up_after_seconds
-                if attempt == policy.attempts or is_late or not _may_repeat(error, is_idempotent):
+                if attempt >= policy.attempts or is_late or not _may_repeat(error, is_idempotent):
                     raise
                 if earlier is not None:
                     earlier.append(error)
                 if self._closed.wait(wait):
                     raise
-        raise AssertionError("a policy allows at least one attempt")
 
     @contextlib.contextmanager
     def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:

@@ -20,6 +20,7 @@ KEPT_IN_MEMORY = 256
 # Asked to slow down for less than this is no news to anybody.
 QUIET_SECONDS = 10.0
 LAST_WORDS_SECONDS = 6.0
+SHORTEST_PAUSE_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -182,12 +183,11 @@ class Delivery:
             part = parts[-1]
             try:
                 if found := self._loaded(part):
-                    send(
-                        self._client,
-                        [finished for _, finished in found],
-                        max_bytes=self._max_batch_bytes,
-                        timeout_seconds=self._time_left(),
-                    )
+                    limit = self._max_batch_bytes
+                    send(self._client, found, max_bytes=limit, timeout_seconds=self._time_left())
+                    failures = 0
+                    self._note_delivered(part)
+                parts.pop()
             except Unavailable as error:
                 failures += 1
                 self._note_failure(error, failures)
@@ -202,53 +202,51 @@ class Delivery:
                     parts += [part[half:], part[:half]]
                 else:
                     self._note_refused(part[0], str(error))
-                continue
             except Exception as error:  # the key is no longer good, this is no such server, or a fault of ours
                 failure = error if isinstance(error, ServerError) else ServerError(f"Delivery failed: {error!r}")
                 self._note_failure(failure)
                 self._stop()
                 break
-            parts.pop()
-            failures = 0
-            self._note_delivered(part)
         with self._changed:
-            left = [entry for part in reversed(parts) for entry in part]
-            self._queue.extendleft(reversed(left))
+            left = [entry for part in parts for entry in reversed(part)]
+            self._queue.extendleft(left)
             self._in_memory += sum(entry.finished is not None for entry in left)
 
     def _stop(self) -> None:
         with self._changed:
             self._has_stopped = True
 
-    def _loaded(self, part: list[_Entry]) -> list[tuple[_Entry, FinishedDatapoint]]:
+    def _loaded(self, part: list[_Entry]) -> list[FinishedDatapoint]:
         """The datapoints of a part, read from the journal where they are not in memory; what is lost is refused."""
         found = []
         for entry in list(part):
             try:
-                found.append((entry, entry.finished or self._read(entry)))
+                found.append(entry.finished or self._read(entry))
             except SpoolError as error:
                 part.remove(entry)
                 self._note_refused(entry, str(error))
         return found
 
     def _read(self, entry: _Entry) -> FinishedDatapoint:
-        if self._spool is None or entry.position is None:
-            raise SpoolError(f"Datapoint {entry.session_id} is nowhere.")
+        assert self._spool is not None  # only what the journal has leaves the memory
+        assert entry.position is not None
         return self._spool.read(entry.position)
 
     def _pause(self, error: Unavailable, failures: int) -> bool:
         """Wait before the next try; False when there will be none."""
+        is_asked = error.retry_after_seconds is not None
         now = time.monotonic()
         until = now + self._retries.delay(failures, error.retry_after_seconds)
         with self._changed:
             was_closing = self._deadline is not None
+            if self._deadline is not None and not is_asked:
+                until = min(until, now + max((self._deadline - now) / 2, SHORTEST_PAUSE_SECONDS))
             while not self._has_stopped:
                 if self._deadline is not None:
-                    is_pointless = error.retry_after_seconds is not None and until > self._deadline
-                    if is_pointless or self._is_late():
+                    if self._is_late() or (is_asked and until > self._deadline):
                         return False
-                    if not was_closing and error.retry_after_seconds is None:
-                        return True  # the end has come: one more try without delay
+                    if not was_closing and not is_asked:
+                        return True  # the run has ended: one more try without delay
                 if (left := until - time.monotonic()) <= 0:
                     return True
                 self._changed.wait(left if self._deadline is None else min(left, self._deadline - time.monotonic()))
@@ -293,9 +291,8 @@ class Delivery:
 
     def _note_spool_error(self, error: SpoolError) -> None:
         with self._changed:
-            is_first = self._report.spool_error is None
-            self._report.spool_error = str(error)
-        if is_first:
+            known, self._report.spool_error = self._report.spool_error, str(error)
+        if known is None:
             self._say(f"{error} The run goes on; finished datapoints wait in memory until the server has them.")
 
     def _say(self, sentence: str) -> None:

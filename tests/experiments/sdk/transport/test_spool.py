@@ -303,6 +303,18 @@ def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
         opened(Spool(tmp_path / "spool"), "b")
 
 
+def test_a_segment_that_cannot_be_opened_is_a_full_spool(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 100)
+    run_spool = opened(spool)
+    run_spool.append(finished(1))
+    (run_spool.path / "journal-000002.log").mkdir()
+    with pytest.raises(SpoolError, match="cannot be opened: Is a directory"):
+        run_spool.append(finished(2))
+    (run_spool.path / "journal-000002.log").rmdir()
+    run_spool.append(finished(3))
+    assert [key for _, key in run_spool.waiting()] == [session_id(1), session_id(3)]
+
+
 def test_the_disk_is_synced_when_a_run_is_left_waiting_only(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
