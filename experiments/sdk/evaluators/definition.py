@@ -199,27 +199,6 @@ def _as_json(value: Any) -> Any:
     return name_of(value) if callable(value) else str(value)
 
 
-def _made(
-    function: Any,
-    eval_settings: EvalSettings | Mapping[str, Any] | None,
-    eval_kwargs: Mapping[str, Any] | None,
-    settings: Mapping[str, Any],
-    always_awaitable: bool,
-) -> Any:
-    """An evaluator when there is a function, else a decorator that waits for it. Both put it into the registry."""
-    if function is None:
-        return lambda found: _made(found, eval_settings, eval_kwargs, settings, always_awaitable)
-    base = function if isinstance(function, Evaluator) else Evaluator(function)
-    merged = base.settings.copy()
-    changed, kwargs = EvalSettings.extract_eval_settings_and_kwargs(settings)
-    for source in (_nameless(eval_settings), changed):
-        merged.update(source)
-    kwargs = {**base.kwargs, **(eval_kwargs or {}), **kwargs}
-    return registry.register(
-        Evaluator(base.function, merged, kwargs, always_awaitable=always_awaitable or base.always_awaitable)
-    )
-
-
 def _nameless(settings: EvalSettings | Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Settings of the constructor as a dict; their name is a must of the class and means nothing when empty."""
     given = settings.__dict__ if isinstance(settings, EvalSettings) else (settings or {})
@@ -234,54 +213,68 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-@overload
-def evaluator(
-    func: Callable[..., Any],
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Evaluator: ...
-@overload
-def evaluator(
-    func: None = None,
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Callable[[Callable[..., Any]], Evaluator]: ...
-def evaluator(
-    func: Callable[..., Any] | None = None,
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Any:
+class _Decorator:
+    """`evaluator` and `aevaluator`: objects, since older code also asks `evaluator["name"]` and isinstance."""
+
+    def __init__(self, always_awaitable: bool, doc: str) -> None:
+        self.always_awaitable = always_awaitable
+        self.__doc__ = doc
+
+    @overload
+    def __call__(
+        self,
+        func: Callable[..., Any],
+        eval_settings: EvalSettings | Mapping[str, Any] | None = None,
+        eval_kwargs: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Evaluator: ...
+    @overload
+    def __call__(
+        self,
+        func: None = None,
+        eval_settings: EvalSettings | Mapping[str, Any] | None = None,
+        eval_kwargs: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Callable[[Callable[..., Any]], Evaluator]: ...
+    def __call__(
+        self,
+        func: Callable[..., Any] | None = None,
+        eval_settings: EvalSettings | Mapping[str, Any] | None = None,
+        eval_kwargs: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Any:
+        """An evaluator when there is a function, else a decorator that waits for it. Both put it into the registry."""
+        if func is None:
+            return lambda found: self(found, eval_settings, eval_kwargs, **settings)
+        base = func if isinstance(func, Evaluator) else Evaluator(func)
+        merged = base.settings.copy()
+        changed, kwargs = EvalSettings.extract_eval_settings_and_kwargs(settings)
+        for source in (_nameless(eval_settings), changed):
+            merged.update(source)
+        kwargs = {**base.kwargs, **(eval_kwargs or {}), **kwargs}
+        always_awaitable = self.always_awaitable or base.always_awaitable
+        return registry.register(Evaluator(base.function, merged, kwargs, always_awaitable=always_awaitable))
+
+    def __getitem__(self, name: str) -> Evaluator:
+        """The registered or built-in evaluator of this name. Raises KeyError."""
+        try:
+            return registry.get(name)
+        except ValueError as error:
+            raise KeyError(str(error)) from None
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, Evaluator) and (instance.is_async or not self.always_awaitable)
+
+
+evaluator = _Decorator(
+    False,
     """Make an evaluator of a sync or async function: bare, with settings, or called on the function.
 
     Settings: name, weight, asserts, target, repeat, aggregate, transform, checker, wraps (see docs/evaluators.md);
     anything else is passed to the function by keyword. Called on an evaluator, it makes another one with these
     settings. The newest of a name stands in the registry. Raises ValueError for settings that cannot work.
-    """
-    return _made(func, eval_settings, eval_kwargs, settings, always_awaitable=False)
-
-
-@overload
-def aevaluator(
-    func: Callable[..., Any],
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Evaluator: ...
-@overload
-def aevaluator(
-    func: None = None,
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Callable[[Callable[..., Any]], Evaluator]: ...
-def aevaluator(
-    func: Callable[..., Any] | None = None,
-    eval_settings: EvalSettings | Mapping[str, Any] | None = None,
-    eval_kwargs: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Any:
-    """Like `evaluator`; a call always returns an awaitable, also when the function is a plain one."""
-    return _made(func, eval_settings, eval_kwargs, settings, always_awaitable=True)
+    """,
+)
+aevaluator = _Decorator(
+    True, "Like `evaluator`; a call always returns an awaitable, also when the function is a plain one."
+)

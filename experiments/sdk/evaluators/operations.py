@@ -51,11 +51,13 @@ AGGREGATES: dict[str, Aggregate] = {
     "max": _greatest,
     "majority": majority,
     "mode": majority,
+    "sum": sum,
     "all": all,
     "any": any,
 }
 CHECKERS: dict[str, Checker] = {
     "value in target": lambda value, target: value in target,
+    "target[0] <= value <= target[1]": lambda value, target: target[0] <= value <= target[1],
     "target in value": lambda value, target: target in value,
     "value == target": operator.eq,
     "value >= target": operator.ge,

@@ -59,6 +59,22 @@ def test_older_ways_to_give_settings_work():
     assert made.settings == EvalSettings(name="length", weight=3.0, asserts=True)
 
 
+def test_older_ways_to_ask_for_evaluators_work():
+    made = evaluator(length)
+    later = aevaluator(later_length)
+    assert evaluator["length"] is made
+    assert evaluator["exact_match"]("x", "x") is True
+    assert (isinstance(made, evaluator), isinstance(made, aevaluator)) == (True, False)
+    assert (isinstance(later, evaluator), isinstance(later, aevaluator), isinstance(length, evaluator)) == (
+        True,
+        True,
+        False,
+    )
+    with pytest.raises(KeyError, match="No evaluator is called 'nobody'"):
+        _ = evaluator["nobody"]
+    assert evaluator.__doc__.startswith("Make an evaluator")
+
+
 def test_an_evaluator_made_of_another_one_has_its_settings_and_the_new_ones():
     base = evaluator(length, unit=2, weight=2)
     made = evaluator(base, name="other", unit=4)
@@ -113,6 +129,8 @@ def test_a_checker_turns_the_value_into_its_verdict():
     assert made.passing_range() is None
     strict = evaluator(length, checker="value >= target", target=3, asserts=True)
     assert (strict("abc"), strict("ab"), strict.passing_range()) == (True, False, {"min": 1})
+    between = evaluator(length, checker="target[0] <= value <= target[1]", target=[2, 3])
+    assert (between("abc"), between("abcd")) == (True, False)
 
 
 def test_a_transform_gets_what_the_function_returned():
