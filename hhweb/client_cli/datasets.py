@@ -42,7 +42,7 @@ def list_command(client: "Client", as_json: bool) -> None:
 @datasets_command.command("push")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", required=True, help="Name of the dataset.")
-@click.option("--inputs", default="", help="Columns that are inputs, like question,context; else see below.")
+@click.option("--inputs", default="", help="Columns that are inputs, like question,context; else as above.")
 @click.option("--ground-truth", default="", help="Columns that are ground truth, like answer.")
 @click.option("--description", default="", help="Words for the list of datasets.")
 @click.option("--replace", is_flag=True, help="Put these rows in the place of all that the dataset holds.")

@@ -82,7 +82,8 @@ class Program:
 def loaded(path: Path) -> Iterator[Program]:
     """Execute a file as a module of its own, its folder importable like for `python FILE`, until the context ends.
 
-    Refused, with the traceback from the file on, when it raises; SystemExit and the SDK's own errors pass.
+    Refused, with the traceback from the file on, when it raises. The SDK's own errors pass, and so does an exit that
+    tells of a failure.
     """
     from experiments.sdk.evaluate import observers
 
@@ -112,6 +113,9 @@ def _execute(execute: Callable[[ModuleType], None], module: ModuleType, path: Pa
         execute(module)
     except ExperimentError:
         raise
+    except SystemExit as ended:
+        if ended.code not in (None, 0):
+            raise
     except Exception as error:
         own = _from_file_on(error.__traceback__, str(path.absolute()))
         told = "".join(traceback.format_exception(type(error), error, own)).rstrip()

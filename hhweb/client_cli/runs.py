@@ -135,7 +135,10 @@ def export_command(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Download the result of RUN as CSV or JSON (docs/exports.md has the columns)."""
+    """Download the result of RUN as CSV or JSON.
+
+    docs/exports.md has the columns. Needs hhweb.
+    """
     from experiments.sdk.run_references import find_run
 
     run = find_run(client, reference)

@@ -218,6 +218,19 @@ def test_a_file_without_a_clear_experiment_says_what_to_do(run, folder, text, sa
     assert "importlib" not in result.stderr
 
 
+@pytest.mark.parametrize(("ending", "code"), [("sys.exit()", 1), ("sys.exit(0)", 1), ("sys.exit(7)", 7)])
+def test_a_file_that_exits_well_does_not_hide_its_failures(run, folder, ending, code):
+    program = """
+        import sys
+        from experiments import evaluate
+
+        evaluate(lambda inputs: 1 / 0, dataset="sums.jsonl")
+    """
+    write(folder / "script.py", textwrap.dedent(program) + ending)
+
+    assert run("experiments", "run", "script.py").exit_code == code
+
+
 def test_a_file_that_is_no_python_is_refused(run, folder):
     assert "its name must end with .py" in run("experiments", "run", "sums.jsonl").stderr
 
@@ -260,12 +273,13 @@ def test_an_interrupt_stores_what_has_finished_and_ends_with_130(folder, server)
     write(
         folder / "slow.py",
         """
-        import pathlib, time
+        import pathlib, sys, time
         from experiments import experiment
 
         @experiment(dataset=[{"inputs": {"n": n}} for n in range(9)], name="slow", max_workers=1)
         def slow(inputs):
             if inputs["n"] == 2:
+                pathlib.Path("modules").write_text(" ".join(sys.modules))
                 pathlib.Path("two-are-done").touch()
                 time.sleep(0.7)
         """,
@@ -287,6 +301,8 @@ def test_an_interrupt_stores_what_has_finished_and_ends_with_130(folder, server)
         (stored,) = client.list_runs(name="slow")[0]
     assert stored.status == "cancelled"
     assert len(stored.event_ids) == 3  # the one that was running came to its end
+    loaded = (folder / "modules").read_text().split()
+    assert [name for name in ("django", "celery", "numpy", "scipy", "pandas", "structlog") if name in loaded] == []
 
 
 @pytest.mark.parametrize(
