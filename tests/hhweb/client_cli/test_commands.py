@@ -9,6 +9,8 @@ import pytest
 from hhweb.client_cli import COMMANDS
 from tests.hhweb.running import clean_environment
 
+pytestmark = pytest.mark.process
+
 HEAVY = (
     "django",
     "celery",

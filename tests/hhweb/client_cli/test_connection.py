@@ -6,6 +6,8 @@ import pytest
 
 from hhweb.client_cli import connection
 
+pytestmark = pytest.mark.process
+
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 

@@ -5,6 +5,8 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 NESTED = [
     {"inputs": {"question": "2 + 2"}, "ground_truth": {"answer": 4}},
     {"inputs": {"question": "capital of France"}, "ground_truth": {"answer": "Paris"}, "metadata": {"level": 1}},

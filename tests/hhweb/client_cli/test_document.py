@@ -10,6 +10,8 @@ import pytest
 from experiments.sdk.configuration import KEY_NAMES, PROJECT_NAMES, URL_NAMES
 from hhweb.client_cli import COMMANDS
 
+pytestmark = pytest.mark.process
+
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\S+)[ ]?(.*?)\n(.*?)^```$", re.M | re.S)
 EXIT_CODE = re.compile(r"# exit code (\d+)$")

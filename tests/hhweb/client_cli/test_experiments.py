@@ -17,6 +17,8 @@ from hhweb.client_cli.experiments import exit_code
 from tests.experiments.sdk.fault_server import FaultServer, answer
 from tests.hhweb.running import clean_environment, wait_for
 
+pytestmark = pytest.mark.process
+
 DECLARED = """
     from experiments import evaluator, experiment
 

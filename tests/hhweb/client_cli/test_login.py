@@ -12,6 +12,8 @@ import pytest
 from hhweb.client_cli.login import masked
 from tests.hhweb.running import clean_environment
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def key(server):

@@ -10,6 +10,8 @@ import pytest
 from tests.experiments.sdk.fault_server import FaultServer
 from tests.hhweb.client_cli.seeding import store_run
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def name():
