@@ -4,6 +4,7 @@ rich and pandas are imported when something is shown, not before.
 """
 
 import sys
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from experiments.sdk.models import ExperimentResultSummary, RunComparisonResult
@@ -58,7 +59,7 @@ def print_view(view: View, *, file: IO[str] | None = None) -> None:
     console = Console(file=file, width=None if is_terminal else WIDTH_OF_FILES, highlight=False)
     facts = Text(_fitting(" · ", console)).join(_text(cell, console) for cell in view.facts)
     console.print(Text(_fitting(view.title, console), style="bold"), facts, sep="\n")
-    for sheet in view.sheets:
+    for sheet in (_fitting_sheet(sheet, console) for sheet in view.sheets):
         if sheet.title:
             console.print()
             console.print(Text(sheet.title, style="bold"))
@@ -127,6 +128,12 @@ def _natural(sheet: Sheet, index: int) -> int:
 
     texts = [sheet.columns[index].title, *(row[index].text for row in sheet.rows)]
     return max(cell_len(line) for text in texts for line in text.split("\n"))
+
+
+def _fitting_sheet(sheet: Sheet, console: "Console") -> Sheet:
+    columns = [replace(column, title=_fitting(column.title, console)) for column in sheet.columns]
+    rows = [[replace(cell, text=_fitting(cell.text, console)) for cell in row] for row in sheet.rows]
+    return replace(sheet, columns=columns, rows=rows)
 
 
 def _text(cell: Cell, console: "Console") -> "Text":
