@@ -2,13 +2,16 @@
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from experiments.domain.builtin_evaluators.operands import library, operands, text_of, texts_of
 
 Embed = Callable[[list[str]], Sequence[Sequence[float]]]
+_loading = threading.Lock()
 
 
 def embedding_similarity(
@@ -43,20 +46,35 @@ def cosine(left: Sequence[float], right: Sequence[float]) -> float:
     return max(-1.0, min(1.0, product / lengths))
 
 
-@functools.lru_cache(maxsize=1)
 def _wordllama() -> Embed:
-    """The model in the wheel, from its files: the package's own loader misses its tokenizer and asks a hub for it."""
-    folder = Path(library("wordllama", "wordllama").__file__).parent
+    with _loading:  # the first datapoints of a run ask at once, and lru_cache would let each of them load
+        return _loaded()
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded() -> Embed:
+    """The mean of the vectors of a text's tokens, from the two files in the wheel.
+
+    The package itself is not imported: it sets the level of the root logger, and its loader misses its own tokenizer
+    and asks a hub for it.
+    """
+    found = find_spec("wordllama")
+    if found is None or found.origin is None:
+        raise ImportError("give embed=, or wordllama: pip install 'hhweb[wordllama]'")
+    folder = Path(found.origin).parent
     weights = library("safetensors.numpy", "wordllama").load_file(folder / "weights/l2_supercat_256.safetensors")
+    vectors = weights["embedding.weight"].astype("float32")
     words = library("tokenizers", "wordllama").Tokenizer.from_file(
         str(folder / "tokenizers/l2_supercat_tokenizer_config.json")
     )
-    model = library("wordllama.inference", "wordllama").WordLlamaInference(weights["embedding.weight"], words)
+    words.no_padding()
+    words.no_truncation()
 
-    def embed(texts: list[str]) -> Sequence[Sequence[float]]:
-        if "" in map(str.strip, texts):
+    def vector(text: str) -> Sequence[float]:
+        ids = [min(each, len(vectors) - 1) for each in words.encode(text, add_special_tokens=False).ids]
+        if not ids:
             raise ValueError("an empty text has no vector")
-        vectors: Sequence[Sequence[float]] = model.embed(texts, norm=True).tolist()
-        return vectors
+        mean: list[float] = vectors[ids].mean(axis=0).tolist()
+        return mean
 
-    return embed
+    return lambda texts: [vector(text) for text in texts]
