@@ -1,22 +1,19 @@
 """How an experiment is conducted: prepare, create or resume the run, execute, deliver, fetch the result."""
 
+import os
 import uuid
-import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.sdk import datasets, ids
-from experiments.sdk.binding import BoundFunction, bind, ground_truth_of, inputs_of
+from experiments.sdk.binding import bind
 from experiments.sdk.cache import OutputCache
 from experiments.sdk.configuration import Settings, cache_folder
 from experiments.sdk.context import ExperimentContext
-from experiments.sdk.datapoint_run import DatapointRun, judge_all, judge_all_async
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.execution import RunAsync, has_running_loop, run_in_turn, run_tasks, run_threads
 from experiments.sdk.git import git_context
+from experiments.sdk.jobs import Job, execute, jobs_of, leave_forked_child, resumed
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary
 from experiments.sdk.open_run import OpenRun
 from experiments.sdk.progress import Progress
@@ -24,18 +21,8 @@ from experiments.sdk.tracing.routing import instrumented
 from experiments.sdk.transport.client import Client
 
 COMPOSITE = "weighted_score"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One execution to do."""
-
-    place: int  # in the list of outcomes
-    datapoint: dict[str, Any]
-    datapoint_id: str
-    repetition: int
-    occurrence: int  # of this id in the dataset: ids of one's own may repeat
-    session_id: str
+REPLAY_SECONDS = 60.0
+HURRIED_SECONDS = 1.0
 
 
 class Experiment:
@@ -121,7 +108,12 @@ class Experiment:
         from experiments.sdk.transport.replay import replay
         from experiments.sdk.transport.spool import Spool
 
-        replay(client, Spool(), run_id=self.run_id)
+        for replayed in replay(client, Spool(), run_id=self.run_id, timeout_seconds=REPLAY_SECONDS):
+            if replayed.is_busy:
+                raise ConfigurationError(
+                    f"Run {self.run_id} is being executed or replayed by another process at this moment. "
+                    "Wait for its end, or interrupt it; then resume it."
+                )
         stored = client.get_run(self.run_id)
         known = stored.dataset_id or stored.metadata.get("offline_dataset_id")
         if known and known != dataset_id:
@@ -176,13 +168,8 @@ class Experiment:
     def _conduct(
         self, run: OpenRun, jobs: list[Job], done: Mapping[str, Mapping[str, Any]], progress: Progress
     ) -> ExperimentResultSummary:
+        parent = os.getpid()
         outcomes: list[DatapointOutcome | None] = [None] * len(jobs)
-        for job in jobs:
-            if (event := done.get(job.session_id)) is not None:
-                outcomes[job.place] = resumed(job, event)
-                progress.step(failed=False)
-        # All datapoints once before any of them twice: an interrupted run has seen the whole dataset.
-        left = sorted((job for job in jobs if outcomes[job.place] is None), key=lambda job: job.repetition)
 
         def note(job: Job, outcome: DatapointOutcome) -> None:
             outcomes[job.place] = outcome
@@ -190,7 +177,16 @@ class Experiment:
             if self.verbose:
                 tell(progress, outcome)
 
+        def finished() -> list[DatapointOutcome]:
+            return [outcome for outcome in outcomes if outcome is not None]
+
         try:
+            for job in jobs:
+                if (event := done.get(job.session_id)) is not None:
+                    outcomes[job.place] = resumed(job, event)
+                    progress.step(failed=False)
+            # All datapoints once before any of them twice: an interrupted run has seen the whole dataset.
+            left = sorted((job for job in jobs if outcomes[job.place] is None), key=lambda job: job.repetition)
             with instrumented(self.instrumentors):
                 execute(
                     run,
@@ -202,86 +198,19 @@ class Experiment:
                     in_turn=self.in_turn,
                     cache=self.cache,
                 )
-        except KeyboardInterrupt:
-            finished = [outcome for outcome in outcomes if outcome is not None]
-            progress.say(f"Interrupted: {len(finished)} of {len(jobs)} are finished and being stored.")
-            run.cancel(outcomes=finished)
+        except KeyboardInterrupt as interrupt:
+            leave_forked_child(parent, interrupt)
+            progress.say(f"Interrupted: {len(finished())} of {len(jobs)} are finished and being stored.")
+            # The second one came while waiting for functions that do not end: then nothing else is waited for long.
+            is_second = isinstance(interrupt.__context__, KeyboardInterrupt)
+            run.cancel(outcomes=finished(), **({"timeout_seconds": HURRIED_SECONDS} if is_second else {}))
             progress.say(f"Run {run.run_id} is cancelled; go on with evaluate(..., resume={run.run_id!r}).")
             raise
-        except BaseException:
-            run.finish("failed", outcomes=[outcome for outcome in outcomes if outcome is not None])
+        except BaseException as error:
+            leave_forked_child(parent, error)
+            run.finish("failed", outcomes=finished())
             raise
-        return run.finish(outcomes=[outcome for outcome in outcomes if outcome is not None])
-
-
-def execute(
-    run: OpenRun,
-    jobs: Sequence[Job],
-    function: BoundFunction,
-    evaluators: Sequence[Any],
-    note: Callable[[Job, DatapointOutcome], None],
-    *,
-    workers: int,
-    in_turn: bool,
-    cache: OutputCache | None = None,
-) -> None:
-    """Execute jobs in whatever way suits the function; `note` hears of each as it ends."""
-
-    def begin(job: Job) -> DatapointRun:
-        return run.begin(
-            datapoint_id=job.datapoint_id,
-            inputs=inputs_of(job.datapoint),
-            ground_truth=ground_truth_of(job.datapoint),
-            repetition=job.repetition,
-            occurrence=job.occurrence,
-            function_name=function.name,
-        )
-
-    def cached(job: Job, this: DatapointRun) -> str | None:
-        """The key to store under, or None when there is nothing to call any more."""
-        if cache is None:
-            return ""
-        key = cache.key(job.datapoint, job.repetition)
-        found, output = cache.get(key)
-        if found:
-            this.returned(output, is_cached=True)
-            return None
-        return key
-
-    def work(job: Job, run_async: RunAsync) -> None:
-        this = begin(job)
-        with this.active() as tracer:
-            try:
-                if (key := cached(job, this)) is not None:
-                    this.returned(function(job.datapoint, tracer))
-                    if key and cache is not None:
-                        cache.put(key, this.outputs)
-            except (Exception, SystemExit) as error:
-                this.raised(error)
-            else:
-                judge_all(this, evaluators, job.datapoint, run_async)
-        note(job, this.close())
-
-    async def task(job: Job) -> None:
-        this = begin(job)
-        with this.active() as tracer:
-            try:
-                if (key := cached(job, this)) is not None:
-                    this.returned(await function(job.datapoint, tracer))
-                    if key and cache is not None:
-                        cache.put(key, this.outputs)
-            except (Exception, SystemExit) as error:
-                this.raised(error)
-            else:
-                await judge_all_async(this, evaluators, job.datapoint)
-        note(job, this.close())
-
-    if function.is_async:
-        run_tasks(jobs, task, workers=workers)
-    elif in_turn and not has_running_loop():
-        run_in_turn(jobs, work)
-    else:
-        run_threads(jobs, work, workers=workers)
+        return run.finish(outcomes=finished())
 
 
 def execute_only(
@@ -338,50 +267,12 @@ def execute_only(
     ]
 
 
-def jobs_of(
-    run_id: str, datapoints: Sequence[dict[str, Any]], datapoint_ids: Sequence[str], repetitions: int
-) -> list[Job]:
-    """Executions in input order, all repetitions of a datapoint together; one warning when ids repeat."""
-    jobs: list[Job] = []
-    seen = Counter[str]()
-    for datapoint, datapoint_id in zip(datapoints, datapoint_ids, strict=True):
-        occurrence = seen[datapoint_id]
-        seen[datapoint_id] += 1
-        for repetition in range(repetitions):
-            session_id = ids.session_id_of(run_id, datapoint_id, repetition, occurrence)
-            jobs.append(Job(len(jobs), datapoint, datapoint_id, repetition, occurrence, session_id))
-    if several := [datapoint_id for datapoint_id, count in seen.items() if count > 1]:
-        warnings.warn(
-            f"{len(several)} datapoint id(s) stand several times in the dataset, first {several[0]!r}: each row is "
-            "run, but comparisons take their mean. Give every row an id of its own.",
-            UserWarning,
-            stacklevel=5,
-        )
-    return jobs
-
-
-def resumed(job: Job, event: Mapping[str, Any]) -> DatapointOutcome:
-    """The outcome of an execution that the server has already."""
-    outputs = event.get("outputs") or {}
-    return DatapointOutcome(
-        datapoint_id=job.datapoint_id,
-        session_id=job.session_id,
-        repetition=job.repetition,
-        inputs=inputs_of(job.datapoint),
-        ground_truth=ground_truth_of(job.datapoint),
-        outputs=outputs["result"] if set(outputs) == {"result"} else outputs or None,
-        error=event.get("error") or None,
-        delivered=True,
-        is_resumed=True,
-    )
-
-
 def resolved_evaluators(evaluators: Sequence[Any]) -> list[Any]:
     """Evaluators of functions and names, each checked before anything runs."""
     if not evaluators:
         return []
-    from experiments.sdk.evaluators.registry import resolve as resolve_evaluators
     from experiments.sdk.evaluators.binding import check
+    from experiments.sdk.evaluators.registry import resolve as resolve_evaluators
 
     found = resolve_evaluators(evaluators)
     for evaluator in found:

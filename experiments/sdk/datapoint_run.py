@@ -144,8 +144,10 @@ async def judge_all_async(run: DatapointRun, evaluators: Sequence[Any], datapoin
     """The same inside an event loop; the evaluators run at once."""
     import asyncio
 
-    from experiments.sdk.evaluators.running import arun_one
+    from experiments.sdk.evaluators.running import EvaluatorOutcome, arun_one
 
+    # Exceptions as values: of a cancelled evaluator gather() would else make a cancelled datapoint. When it is the
+    # datapoint that is being cancelled, this line raises.
     outcomes = await asyncio.gather(
         *(
             arun_one(
@@ -156,7 +158,12 @@ async def judge_all_async(run: DatapointRun, evaluators: Sequence[Any], datapoin
                 datapoint=datapoint,
             )
             for evaluator in evaluators
-        )
+        ),
+        return_exceptions=True,
     )
-    for outcome in outcomes:
+    for evaluator, outcome in zip(evaluators, outcomes, strict=True):
+        if isinstance(outcome, asyncio.CancelledError):
+            outcome = EvaluatorOutcome(evaluator.name, {}, describe(outcome), type(outcome).__name__)
+        if isinstance(outcome, BaseException):
+            raise outcome
         run.judged(outcome)

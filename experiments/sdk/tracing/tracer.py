@@ -155,7 +155,8 @@ class Tracer:
     def fail(self, span: Span, error: BaseException) -> None:
         """Record an exception on a span: its text, its type and its traceback."""
         text = describe(error)
-        span.record_exception(error)
+        with contextlib.suppress(Exception):  # an exception whose own text fails
+            span.record_exception(error)
         span.set_status(Status(StatusCode.ERROR, text))
         self._errors[span.get_span_context().span_id] = text
         self.enrich(span, {"metadata": {"error_type": type(error).__name__}})
@@ -278,7 +279,10 @@ class Tracer:
 
 def describe(error: BaseException) -> str:
     """`TypeName: message`, or the type alone."""
-    text = str(jsonable(str(error)))
+    try:
+        text = str(jsonable(str(error)))
+    except Exception:  # an exception whose own text fails
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
