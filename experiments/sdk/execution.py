@@ -47,10 +47,10 @@ class AsyncRunner:
 class _Feed(Generic[Job]):
     """Hands out jobs one at a time, keeps the first surprise, and knows when all its threads are through."""
 
-    def __init__(self, jobs: Sequence[Job], threads: int) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs: Iterator[Job] = iter(jobs)
         self._lock = threading.Lock()
-        self._running = threads
+        self._running = 1  # the one that starts the others counts until it has
         self._all_through = threading.Event()
         self.is_stopped = False
         self.error: BaseException | None = None
@@ -82,23 +82,38 @@ class _Feed(Generic[Job]):
         interrupted Thread.join() takes the running thread for ended (bpo-45274), and a wait without end is deaf to
         Ctrl-C on some systems.
         """
+        begun: list[threading.Thread] = []
         try:
-            for thread in threads:
-                thread.start()
+            self._start(threads, begun)
             while not self._all_through.wait(_POLL_SECONDS):
                 pass
         except KeyboardInterrupt:
             self.stop()
             on_interrupt()
-            begun = [thread for thread in threads if thread.ident is not None]
-            for _ in threads[len(begun) :]:
-                self.through()
             if self._all_through.wait(GRACE_SECONDS):
                 _join(begun)
             raise
-        _join(threads)
+        _join(begun)
         if self.error is not None:
             raise self.error
+
+    def _start(self, threads: Sequence[threading.Thread], begun: list[threading.Thread]) -> None:
+        """Start as many as the system gives; the first one it must give."""
+        try:
+            for thread in threads:
+                with self._lock:
+                    self._running += 1
+                try:
+                    thread.start()
+                except BaseException as error:
+                    if thread.ident is None:
+                        self.through()
+                    if begun and isinstance(error, RuntimeError):
+                        return  # "can't start new thread": those that run do all the work
+                    raise
+                begun.append(thread)
+        finally:
+            self.through()
 
 
 def _join(threads: Sequence[threading.Thread]) -> None:
@@ -113,18 +128,20 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
     for those that run, and is raised again; a second one does not wait.
     """
     count = min(workers, len(jobs))
-    feed = _Feed(jobs, count)
+    feed = _Feed(jobs)
     context = contextvars.copy_context()
 
     def loop() -> None:
         runner = AsyncRunner()
         try:
-            while (taken := feed.take()) is not None:
-                context.copy().run(work, taken[0], runner)
+            try:
+                while (taken := feed.take()) is not None:
+                    context.copy().run(work, taken[0], runner)
+            finally:
+                runner.close()
         except BaseException as error:
             feed.stop(error)
         finally:
-            runner.close()
             feed.through()
 
     if count:
@@ -151,13 +168,21 @@ def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, wo
     """
     import asyncio
 
-    feed = _Feed(jobs, 1)
+    feed = _Feed(jobs)
     context = contextvars.copy_context()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
     async def worker() -> None:
         while (taken := feed.take()) is not None:
-            await asyncio.get_running_loop().create_task(_awaited(work, taken[0]), context=context.copy())
+            task = asyncio.get_running_loop().create_task(_awaited(work, taken[0]), context=context.copy())
+            try:
+                await task
+            except asyncio.CancelledError:
+                worker_task = asyncio.current_task()
+                if worker_task is not None and worker_task.cancelling():
+                    raise
+                # A task group takes a cancelled worker for a wanted end: its jobs would be left undone in silence.
+                raise RuntimeError("The function cancelled the task that it runs in; raise an exception.") from None
 
     async def main() -> None:
         task = asyncio.current_task()
