@@ -4,6 +4,7 @@ evaluate() and the pytest plugin stand on it. Whatever happens to the server mea
 acknowledged or in the spool.
 """
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hhweb.experiments")
 CLOSE_SECONDS = 15.0
+NAMED_LOSSES = 10
 # A server that is away must not hold up the start for long: the spool takes over.
 START = RetryPolicy(attempts=4, give_up_after_seconds=6.0)
 
@@ -55,6 +57,7 @@ class OpenRun:
         self._owns_client = client is None
         self._create = create
         self._has_tried = False
+        self._has_ended = False  # and the server knows
         self._say = say
         self._spool = self._opened_spool(spool or Spool(), create)
         self._delivery = Delivery(self.client, self._spool, on_notice=self.notice)
@@ -148,7 +151,7 @@ class OpenRun:
         }
         try:
             return spool.open_run(self.run_id, header)
-        except SpoolError as error:
+        except (SpoolError, OSError) as error:
             self.notice(
                 f"{error} Finished datapoints are kept in memory only; if the server stays away, they are lost."
             )
@@ -254,44 +257,74 @@ class OpenRun:
         When not everything could be delivered, the summary has status `pending_upload`, no metrics, and the spool's
         path.
         """
-        done = list(outcomes)
-        report = self._delivery.close(timeout_seconds)
-        for outcome in done:
-            if outcome.delivered is None:
-                outcome.delivered = outcome.session_id in report.delivered
+        return self._end(status, list(outcomes), timeout_seconds, retries=None)
+
+    def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
+        self._end(ExperimentRunStatus.CANCELLED.value, list(outcomes), timeout_seconds, retries=START)
+
+    def _end(
+        self, status: str, done: list[DatapointOutcome], timeout_seconds: float, *, retries: RetryPolicy | None
+    ) -> ExperimentResultSummary:
         body = {
             "status": status,
             "name": self.name,
             "event_ids": [*self.known_sessions, *(outcome.session_id for outcome in done if not outcome.is_resumed)],
         }
-        for session_id, reason in list(report.refused.items())[:3]:
-            self.notice(f"The server refused session {session_id}: {reason}")
-        summary = self._ended(status, body, report)
+        try:
+            report = self._delivery.close(timeout_seconds)
+            for outcome in done:
+                if outcome.delivered is None:
+                    outcome.delivered = outcome.session_id in report.delivered
+            for session_id, reason in list(report.refused.items())[:3]:
+                self.notice(f"The server refused session {session_id}: {reason}")
+            summary = self._ended(body, report, done, retries)
+        except KeyboardInterrupt:
+            self._leave(body)
+            raise
+        finally:
+            self._close_client()
         summary.outcomes = done
         summary.notices = self.notices
         return summary
 
-    def _ended(self, status: str, body: dict[str, Any], report: DeliveryReport) -> ExperimentResultSummary:
+    def _ended(
+        self,
+        body: dict[str, Any],
+        report: DeliveryReport,
+        done: Sequence[DatapointOutcome],
+        retries: RetryPolicy | None,
+    ) -> ExperimentResultSummary:
+        # Written before the end is sent: whoever replays after a crash in between knows that the run had ended.
+        self._journal_end(body)
+        if report.pending:
+            return self._left_waiting(report, done)
         try:
-            # Written before the end is sent: whoever replays after a crash in between knows that the run had ended.
-            self._journal_end(body)
-            if report.pending:
-                return self._left_waiting(report)
-            try:
-                self._create_now()
-                self.client.update_run(self.run_id, body)
-            except ServerError as error:
-                return self._left_waiting(report, error)
+            self._create_now(retries)
+            self.client.update_run(self.run_id, body, retries=retries)
+        except ServerError as error:
+            return self._left_waiting(report, done, error)
+        self._has_ended = True
+        status = body["status"]
+        if status == ExperimentRunStatus.CANCELLED.value:
+            summary = ExperimentResultSummary(run_id=self.run_id, name=self.name, status=status)
+        else:
             summary = self._result(status)
-            if self._spool is not None and not self._spool.close(delete=True):
-                summary.spool_path = str(self._spool.path)
-            return summary
-        finally:
-            self._close_client()
+        if self._spool is not None and not self._spool.close(delete=True):
+            summary.spool_path = str(self._spool.path)
+        return summary
 
-    def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float = CLOSE_SECONDS) -> None:
-        """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
-        self.finish(ExperimentRunStatus.CANCELLED.value, outcomes=outcomes, timeout_seconds=timeout_seconds)
+    def _leave(self, body: dict[str, Any]) -> None:
+        """Somebody does not want to wait for the end: keep it in the spool, and the spool for whoever comes next."""
+        report = self._delivery.close(0.0)
+        if self._spool is None or (self._has_ended and self._spool.close(delete=True)):
+            return
+        self._journal_end(body)
+        self._spool.close(delete=False)
+        self.notice(
+            f"{len(report.pending)} finished datapoints and the end of the run wait in {self._spool.path}; "
+            f"deliver them with `hhweb spool replay {self.run_id}`."
+        )
 
     def detach(self, *, timeout_seconds: float = CLOSE_SECONDS) -> DeliveryReport:
         """Deliver what is left without ending the run: another process does that."""
@@ -308,27 +341,33 @@ class OpenRun:
             except SpoolError as error:
                 self.notice(str(error))
 
-    def _left_waiting(self, report: DeliveryReport, error: ServerError | None = None) -> ExperimentResultSummary:
-        reason = error or report.error
+    def _left_waiting(
+        self, report: DeliveryReport, done: Sequence[DatapointOutcome], error: ServerError | None = None
+    ) -> ExperimentResultSummary:
+        reason = error or report.error or "it did not answer in time"
+        lost = report.unsaved if self._spool is not None else report.pending
         path = None
         if self._spool is not None:
             self._spool.close(delete=False)
             path = str(self._spool.path)
-        waiting = f"{len(report.pending)} finished datapoints" if report.pending else "the end of the run"
-        lost = len(report.unsaved)
-        if path is not None:
+            count = len(report.pending - lost)
+            waiting = f"{count} finished datapoints" if count else "the end of the run"
             self.notice(
                 f"{self.server_url} could not take {waiting} ({reason}). It waits in {path}; "
                 f"deliver it with `hhweb spool replay {self.run_id}`."
             )
         if lost or path is None:
-            why = report.spool_error or "there was no spool"
-            self.notice(f"{lost or len(report.pending)} of them are in this process only and end with it: {why}")
+            names = [outcome.datapoint_id for outcome in done if outcome.session_id in lost]
+            named = f": {', '.join(names[:NAMED_LOSSES])}{' …' if len(names) > NAMED_LOSSES else ''}" if names else ""
+            self.notice(
+                f"{len(lost)} finished datapoints are stored nowhere, neither on {self.server_url} ({reason}) nor on "
+                f"disk ({report.spool_error or 'there is no spool'}); they end with this process{named}."
+            )
         return ExperimentResultSummary(
             run_id=self.run_id,
             name=self.name,
             status=ExperimentRunStatus.PENDING_UPLOAD.value,
-            error=str(reason) if reason else None,
+            error=str(reason),
             server_url=self.server_url,
             spool_path=path,
         )
@@ -352,7 +391,8 @@ class OpenRun:
     def notice(self, text: str) -> None:
         """Keep a sentence for the summary and say it where the user looks."""
         self.notices.append(text)
-        if self._say is not None:
-            self._say(text)
-        else:
+        if self._say is None:
             log.warning("%s", text)
+            return
+        with contextlib.suppress(Exception):  # a closed standard error must not end the thread that delivers
+            self._say(text)
