@@ -250,7 +250,7 @@ class OpenRun:
         status: str = "completed",
         *,
         outcomes: Iterable[DatapointOutcome] = (),
-        timeout_seconds: float = CLOSE_SECONDS,
+        timeout_seconds: float | None = None,
     ) -> ExperimentResultSummary:
         """Deliver what is left, end the run, and fetch its result.
 
@@ -259,12 +259,12 @@ class OpenRun:
         """
         return self._end(status, list(outcomes), timeout_seconds, retries=None)
 
-    def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float = CLOSE_SECONDS) -> None:
+    def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float | None = None) -> None:
         """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
         self._end(ExperimentRunStatus.CANCELLED.value, list(outcomes), timeout_seconds, retries=START)
 
     def _end(
-        self, status: str, done: list[DatapointOutcome], timeout_seconds: float, *, retries: RetryPolicy | None
+        self, status: str, done: list[DatapointOutcome], timeout_seconds: float | None, *, retries: RetryPolicy | None
     ) -> ExperimentResultSummary:
         body = {
             "status": status,
@@ -272,7 +272,7 @@ class OpenRun:
             "event_ids": [*self.known_sessions, *(outcome.session_id for outcome in done if not outcome.is_resumed)],
         }
         try:
-            report = self._delivery.close(timeout_seconds)
+            report = self._delivery.close(CLOSE_SECONDS if timeout_seconds is None else timeout_seconds)
             for outcome in done:
                 if outcome.delivered is None:
                     outcome.delivered = outcome.session_id in report.delivered
@@ -326,9 +326,9 @@ class OpenRun:
             f"deliver them with `hhweb spool replay {self.run_id}`."
         )
 
-    def detach(self, *, timeout_seconds: float = CLOSE_SECONDS) -> DeliveryReport:
+    def detach(self, *, timeout_seconds: float | None = None) -> DeliveryReport:
         """Deliver what is left without ending the run: another process does that."""
-        report = self._delivery.close(timeout_seconds)
+        report = self._delivery.close(CLOSE_SECONDS if timeout_seconds is None else timeout_seconds)
         if self._spool is not None:
             self._spool.close(delete=not report.pending and not report.refused)
         self._close_client()
