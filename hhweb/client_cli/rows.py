@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.sdk.binding import ground_truth_of, inputs_of
+from experiments.sdk.jsonable import jsonable
 from hhweb.client_cli.connection import Refused
 
 Json = dict[str, Any]
@@ -18,6 +19,7 @@ def contents_of(rows: Sequence[Json], inputs: Sequence[str], ground_truth: Seque
     """Each row as inputs, ground_truth, history and metadata. With names of columns these choose, and the rest becomes
     metadata; without, a row is read as evaluate() reads it. Refused for a row that does not fit, by its number.
     """
+    rows = [jsonable(row) for row in rows]  # as it is sent: NaN becomes text
     if inputs or ground_truth:
         return [_chosen(row, inputs, ground_truth, number) for number, row in enumerate(rows, 1)]
     return [_as_evaluated(row, number) for number, row in enumerate(rows, 1)]

@@ -146,10 +146,19 @@ def test_an_unknown_dataset_is_refused_with_the_way_to_find_it(run):
 
 def test_a_large_dataset_goes_in_pieces_and_keeps_its_order(document, alone, name):
     rows = [{"inputs": {"n": number}} for number in range(1201)]
+    file = write(alone / "rows.jsonl", rows)
 
-    document("datasets", "push", write(alone / "rows.jsonl", rows), "--name", name)
+    document("datasets", "push", file, "--name", name)
 
     assert document("datasets", "pull", name) == rows
+
+
+def test_numbers_that_json_writes_in_two_ways_are_the_same_row(document, alone, name):
+    file = write(alone / "rows.jsonl", [{"inputs": {"n": [1.0, 2, 0.5, float("nan"), 2**60, -0.0, 1e20]}}])
+
+    document("datasets", "push", file, "--name", name)
+
+    assert document("datasets", "push", file, "--name", name)["added"] == 0
 
 
 def test_the_list_is_a_table_for_people(run, document, alone, name):
