@@ -7,11 +7,11 @@ from typing import Any
 
 from experiments.sdk.errors import NotFound
 from experiments.sdk.importers.ledger import READ, REFUSED, SENT, STORED, Ledger
+from experiments.sdk.importers.placing import BATCH_IDS
 from experiments.sdk.importers.things import FORMAT_KEY, KINDS, BadRow, Json
 from experiments.sdk.transport.client import Client
 
 ASKED_SINGLY = 1000  # events that a sweep did not show; more than that is a fault of another kind
-_IDS_AT_ONCE = 100
 _NOT_THERE = "sent, but the server does not show it."
 
 
@@ -111,7 +111,7 @@ def _read_datapoints(client: Client, ledger: Ledger) -> None:
 
     for key, _, _, server_id in ledger.things("datapoints", SENT):
         batch[str(server_id)] = key
-        if len(batch) == _IDS_AT_ONCE:
+        if len(batch) == BATCH_IDS:
             ask()
     ask()
 
