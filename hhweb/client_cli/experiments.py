@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from experiments.sdk.errors import ExperimentError
 from hhweb.client_cli.connection import (
     EXIT_DONE,
     EXIT_NOT_PASSED,
@@ -218,8 +219,12 @@ def _compared(
         return None
     from experiments.sdk.results import compare_runs
 
-    with open_client(settings) as client:
-        return compare_runs(client, result.run_id, against.run_id)
+    try:
+        with open_client(settings) as client:
+            return compare_runs(client, result.run_id, against.run_id)
+    except ExperimentError as error:  # the run is done; its result is worth more than this
+        note(f"It could not be compared with {against.run_id}: {error}")
+        return None
 
 
 @contextlib.contextmanager

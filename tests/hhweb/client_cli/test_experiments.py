@@ -134,6 +134,18 @@ def test_a_run_is_compared_with_its_baseline(document, run, folder):
     assert "2 common datapoints" in run("experiments", "run", "project/sums.py", "--baseline", "latest").stdout
 
 
+def test_a_comparison_that_fails_does_not_hide_the_result(lonely, folder):
+    with FaultServer() as other:
+        other.runs["before"] = {"run_id": "before", "name": "before", "status": "completed"}
+        other.plan(answer(404), path="/compare-with/")
+        options = ["--url", other.url, "--api-key", "any", "--baseline", "before", "--json"]
+        result = lonely("experiments", "run", "project/sums.py", *options)
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["runs"][0]["comparison"] is None
+    assert "It could not be compared with before: planned 404" in result.stderr
+
+
 def test_a_run_is_resumed_by_the_beginning_of_its_id(run, document, folder):
     first = document("experiments", "run", "project/sums.py")["runs"][0]["run_id"]
 
