@@ -26,7 +26,8 @@ class ExperimentRunStatus(StrEnum):
 class Wire(BaseModel):
     """Base of all shapes: unknown keys are kept, so that a newer server loses nothing."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    # Each shape is built when it is first used: most runs use few of them, and a start should be quick.
+    model_config = ConfigDict(extra="allow", populate_by_name=True, defer_build=True)
 
 
 # --- runs

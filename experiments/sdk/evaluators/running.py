@@ -1,6 +1,5 @@
 """Runs evaluators on what a function returned. An evaluator that fails fails alone: its error is a value here."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +53,8 @@ async def arun_one(
 
     Raises nothing but KeyboardInterrupt and CancelledError.
     """
+    import asyncio
+
     try:
         plan, values = plan_of(evaluator), _values(outputs, inputs, ground_truth, datapoint)
         if _blocks(evaluator):
@@ -94,6 +95,7 @@ def run_evaluators(
 
 def _wait_in_own_loop(awaitable: Awaitable[Any]) -> Any:
     """Wait in a loop of our own; in a thread of its own when this one runs a loop already (a notebook does)."""
+    import asyncio
 
     async def wait() -> Any:
         return await awaitable
