@@ -5,13 +5,17 @@ import datetime as dt
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments.sdk import errors
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.retries import retry_after_seconds
 from hhweb import __version__
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Shape = TypeVar("Shape", bound="BaseModel")
 VERSION_HEADER = "hhweb-version"
 MAX_EXCERPT = 200
 _SHOWN_DETAILS = ("field", "remedy")
@@ -30,6 +34,31 @@ _warned_lock = threading.Lock()
 
 class ExperimentVersionWarning(UserWarning):
     """Client and server are of versions that need not understand each other."""
+
+
+def stranger(server_url: str) -> errors.ServerError:
+    """The exception for an answer that is a success, but of no shape that the protocol knows."""
+    return errors.ServerError(
+        f"{server_url} answered, but not like a server of this protocol: is it the right address?"
+    )
+
+
+def objects(answer: Mapping[str, Any], name: str, server_url: str) -> list[dict[str, Any]]:
+    """The list of objects that an answer has under `name`."""
+    found = answer.get(name)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise stranger(server_url)
+    return found
+
+
+def shaped(shape: "type[Shape]", value: Any, server_url: str) -> "Shape":
+    """A part of an answer as a pydantic shape."""
+    from pydantic import ValidationError
+
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        raise stranger(server_url) from error
 
 
 def refusal(status: int, headers: Mapping[str, str], raw: bytes) -> errors.ServerError:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from experiments.sdk.configuration import Settings, resolve
 from experiments.sdk.errors import Conflict, InvalidRequest, ServerError
-from experiments.sdk.transport import dialects, json_text
+from experiments.sdk.transport import answers, dialects, json_text
 from experiments.sdk.transport.answers import ExperimentVersionWarning as ExperimentVersionWarning
 from experiments.sdk.transport.connection import Connection, decoded
 from experiments.sdk.transport.retries import RetryPolicy as RetryPolicy
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 GZIP_FROM_BYTES = 256 * 1024
 EVENTS_PER_PAGE = 1000
-IDS_PER_REQUEST = 100
+IDS_PER_REQUEST = 50  # an address of 100 ids is longer than some servers and proxies take
 
 
 class Client:
@@ -134,17 +134,17 @@ class Client:
             if run.name != (body.get("name") or run.name):
                 raise
             return CreateRunResponse(run_id=run.run_id, evaluation=run)
-        return CreateRunResponse.model_validate(answer)
+        return self._shaped(CreateRunResponse, answer)
 
     def update_run(
         self, run_id: str, body: Mapping[str, Any], *, retries: RetryPolicy | None = None
     ) -> "ExperimentRun":
         """Merge `body` into a run; the run after it."""
-        return self._run(self.request("PUT", f"/v1/runs/{segment(run_id)}", json=body, retries=retries))
+        return self._run(self._object("PUT", f"/v1/runs/{segment(run_id)}", json=body, retries=retries))
 
     def get_run(self, run_id: str) -> "ExperimentRun":
         """One run; NotFound when the key's project has none of that id."""
-        return self._run(self.request("GET", f"/v1/runs/{segment(run_id)}"))
+        return self._run(self._object("GET", f"/v1/runs/{segment(run_id)}"))
 
     def delete_run(self, run_id: str) -> Any:
         """Delete a run; its events stay."""
@@ -163,8 +163,9 @@ class Client:
                 params[f"{name}[]"] = list(value)
             else:
                 params[name] = json_text.dumps(value).decode() if isinstance(value, dict) else value
-        answer = self.request("GET", "/v1/runs", params=params)
-        return [ExperimentRun.model_validate(run) for run in answer["evaluations"]], answer.get("pagination") or {}
+        answer = self._object("GET", "/v1/runs", params=params)
+        runs = [self._shaped(ExperimentRun, run) for run in self._objects(answer, "evaluations")]
+        return runs, answer.get("pagination") or {}
 
     def result(self, run_id: str, aggregate_function: str = "average") -> Json:
         """The result of a run as the server computes it."""
@@ -225,7 +226,7 @@ class Client:
         seen = 0
         for page in range(1, 1_000_000):
             answer = self._object("POST", "/v1/events/export", json={**body, "page": page})
-            found = answer.get("events") or []
+            found = self._objects(answer, "events")
             yield from found
             seen += len(found)
             if not found or seen >= (answer.get("totalEvents") or answer.get("count") or 0):
@@ -236,29 +237,34 @@ class Client:
     def datasets(self, *, dataset_id: str | None = None, name: str | None = None) -> list[Json]:
         """Datasets of the project, or those of one id or exact name; an unknown one gives an empty list."""
         answer = self._object("GET", "/v1/datasets", params={"dataset_id": dataset_id, "name": name})
-        return list(answer.get("datasets") or [])
+        return self._objects(answer, "datasets")
 
     def create_dataset(self, body: Mapping[str, Any]) -> str:
         """Create a dataset from name, description, datapoints; its id."""
         answer = self._object("POST", "/v1/datasets", json=body, idempotent=False)
-        return str(answer["result"]["insertedId"])
+        try:
+            return str(answer["result"]["insertedId"])
+        except (KeyError, TypeError):
+            raise answers.stranger(self.settings.server_url) from None
 
     def add_datapoints(self, dataset_id: str, rows: Sequence[Json], mapping: Mapping[str, Sequence[str]]) -> list[str]:
         """Append rows; `mapping` says which keys are inputs, history, ground_truth. Their ids, in the order given."""
         body = {"data": list(rows), "mapping": {name: list(keys) for name, keys in mapping.items()}}
         answer = self._object("POST", f"/v1/datasets/{segment(dataset_id)}/datapoints", json=body, idempotent=False)
+        if not isinstance(answer.get("datapoint_ids"), list):
+            raise answers.stranger(self.settings.server_url)
         return list(answer["datapoint_ids"])
 
     def datapoints(self, *, dataset_name: str | None = None, ids: Sequence[str] | None = None) -> list[Json]:
         """Datapoints of a dataset, or those of the ids (in their order; unknown ones are missing)."""
         if ids is None:
             answer = self._object("GET", "/v1/datapoints", params={"dataset_name": dataset_name})
-            return list(answer.get("datapoints") or [])
+            return self._objects(answer, "datapoints")
         found: dict[str, Json] = {}
         for start in range(0, len(ids), IDS_PER_REQUEST):
             params = {"datapoint_ids[]": list(ids[start : start + IDS_PER_REQUEST]), "dataset_name": dataset_name}
-            for each in self._object("GET", "/v1/datapoints", params=params).get("datapoints") or []:
-                found[each["id"]] = each
+            for each in self._objects(self._object("GET", "/v1/datapoints", params=params), "datapoints"):
+                found[str(each.get("id"))] = each
         return [found[each] for each in ids if each in found]
 
     def delete_dataset(self, dataset_id: str) -> Any:
@@ -278,13 +284,19 @@ class Client:
     def _object(self, method: str, path: str, **options: Any) -> Json:
         answer = self.request(method, path, **options)
         if not isinstance(answer, dict):
-            raise ServerError(f"{self.settings.server_url}{path} answered with no JSON object: is it hhweb?")
+            raise answers.stranger(self.settings.server_url)
         return answer
 
-    def _run(self, answer: Any) -> "ExperimentRun":
+    def _objects(self, answer: Json, name: str) -> list[Json]:
+        return answers.objects(answer, name, self.settings.server_url)
+
+    def _shaped(self, shape: type[answers.Shape], value: Any) -> answers.Shape:
+        return answers.shaped(shape, value, self.settings.server_url)
+
+    def _run(self, answer: Json) -> "ExperimentRun":
         from experiments.sdk.models import ExperimentRun
 
-        return ExperimentRun.model_validate(answer["evaluation"])
+        return self._shaped(ExperimentRun, answer.get("evaluation"))
 
 
 def segment(name: str) -> str:

@@ -198,7 +198,7 @@ def decoded(raw: bytes, server_url: str) -> Any:
     try:
         return json_text.loads(raw)
     except ValueError:
-        raise ServerError(f"{server_url} answered, but not with JSON: is it the address of a server?") from None
+        raise ServerError(f"{server_url} answered, but not with JSON: is it the right address?") from None
 
 
 def _may_repeat(error: Unavailable, is_idempotent: bool) -> bool:

@@ -1,13 +1,14 @@
 """Brings finished datapoints to the server while the run goes on: journal first, then batches from one thread."""
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from experiments.sdk.errors import InvalidRequest, RateLimited, ServerError, SpoolError, Unavailable
 from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.outbox import Entry, Outbox
 from experiments.sdk.transport.records import FinishedDatapoint
 from experiments.sdk.transport.retries import RetryPolicy
 from experiments.sdk.transport.sending import send
@@ -15,11 +16,10 @@ from experiments.sdk.transport.spool import RunSpool
 
 THREAD_NAME = "hhweb-delivery"
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-# Of more than this, the journal's copy is enough: a long run with the server away must not fill the memory.
-KEPT_IN_MEMORY = 256
 # Asked to slow down for less than this is no news to anybody.
 QUIET_SECONDS = 10.0
 LAST_WORDS_SECONDS = 6.0
+LAST_MOMENT_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05
 
 
@@ -38,15 +38,6 @@ class DeliveryReport:
     error: ServerError | None = None
     spool_error: str | None = None
     unsaved: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A datapoint in the queue: in memory, in the journal at `position`, or in both."""
-
-    session_id: str
-    finished: FinishedDatapoint | None
-    position: int | None
 
 
 class Delivery:
@@ -75,12 +66,13 @@ class Delivery:
         self._retries = retries or client.retries
         self._on_notice = on_notice
         self._changed = threading.Condition()
-        self._queue: deque[_Entry] = deque()
-        self._in_memory = 0
+        self._outbox = Outbox(run_spool)
         self._report = DeliveryReport()
         self._known: dict[str, None] = {}
         self._deadline: float | None = None
+        self._patience_seconds = float("inf")
         self._has_stopped = False
+        self._is_closed = False
         self._is_offline = False
         self._thread: threading.Thread | None = None
 
@@ -91,16 +83,18 @@ class Delivery:
 
     def start(self) -> None:
         """Start sending, first what an earlier process of this run left in the spool."""
-        if self._spool is not None:
-            with self._changed:
-                for position, session_id in self._spool.waiting():
-                    self._known[session_id] = None
-                    self._queue.append(_Entry(session_id, None, position))
+        with self._changed:
+            self._known.update(dict.fromkeys(self._outbox.add_waiting()))
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
     def put(self, finished: FinishedDatapoint) -> None:
-        """Take a finished datapoint: into the journal, then into the queue. Never waits for the network."""
+        """Take a finished datapoint: into the journal, then into the queue. Never waits for the network.
+
+        After `close` nothing is taken: the run is over, and its report is out.
+        """
+        if self._is_closed:
+            return
         position: int | None = None
         if self._spool is not None:
             try:
@@ -109,41 +103,49 @@ class Delivery:
                 self._note_spool_error(error)
         with self._changed:
             self._known[finished.session_id] = None
-            is_kept = position is None or self._in_memory < KEPT_IN_MEMORY
-            self._queue.append(_Entry(finished.session_id, finished if is_kept else None, position))
-            self._in_memory += is_kept
-            if len(self._queue) in (1, self._batch_datapoints):
+            self._outbox.add(finished, position)
+            if len(self._outbox) in (1, self._batch_datapoints):
                 self._changed.notify_all()
 
     def close(self, timeout_seconds: float) -> DeliveryReport:
-        """Send what is left, at most for so long; then nothing of this runs any more. May be called again.
+        """Send what is left, while the server takes some of it at least every so many seconds; then stop.
 
-        What could not be sent is in the report, and in the spool as far as the disk took it.
+        What could not be sent is in the report, and in the spool as far as the disk took it. May be called again,
+        with less patience.
         """
-        deadline = time.monotonic() + timeout_seconds
         with self._changed:
-            self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+            self._patience_seconds = min(timeout_seconds, self._patience_seconds)
+            self._deadline = time.monotonic() + self._patience_seconds
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-            if self._thread.is_alive():
-                self._client.interrupt()
-                self._thread.join(LAST_WORDS_SECONDS)
-        with self._changed:
-            self._has_stopped = True
-            report = self._report
-            report.unsaved = {entry.session_id for entry in self._queue if not self._is_saved(entry)}
-            report.pending = {name for name in self._known if name not in report.delivered | report.refused.keys()}
-        return report
+        while self._thread is not None and self._thread.is_alive():
+            if (left := self._deadline - time.monotonic()) <= 0:
+                self._cut(LAST_WORDS_SECONDS)
+                break
+            self._thread.join(left)
+        return self._closed()
 
-    def _is_saved(self, entry: _Entry) -> bool:
-        """Whether the journal has it; when the disk was full it may have room by now."""
-        if entry.position is None and self._spool is not None and entry.finished is not None:
-            try:
-                entry.position = self._spool.append(entry.finished)
-            except SpoolError as error:
-                self._report.spool_error = str(error)
-        return entry.position is not None
+    def abandon(self) -> DeliveryReport:
+        """Stop at once: what is not acknowledged stays in the spool. For who was interrupted in `close`."""
+        with self._changed:
+            self._patience_seconds, self._deadline = 0.0, time.monotonic()
+        self._cut(LAST_MOMENT_SECONDS)
+        return self._closed()
+
+    def _cut(self, seconds: float) -> None:
+        """End the thread, and the request that it waits for."""
+        self._stop()
+        if self._thread is not None:
+            self._client.interrupt()
+            self._thread.join(seconds)
+
+    def _closed(self) -> DeliveryReport:
+        with self._changed:
+            self._has_stopped = self._is_closed = True
+            report = self._report
+            report.unsaved, reason = self._outbox.save()
+            report.spool_error = reason or report.spool_error
+            report.pending = self._known.keys() - report.delivered - report.refused.keys()
+        return report
 
     # --- the sending thread
 
@@ -151,35 +153,27 @@ class Delivery:
         while batch := self._take():
             self._deliver(batch)
 
-    def _take(self) -> list[_Entry]:
+    def _take(self) -> list[Entry]:
         """The next batch, when it is full or its first datapoint has lingered; nothing at the end."""
         with self._changed:
-            while not self._queue:
+            while not self._outbox:
                 if self._deadline is not None or self._has_stopped:
                     return []
                 self._changed.wait()
             until = time.monotonic() + self._linger_seconds
-            while len(self._queue) < self._batch_datapoints and self._deadline is None:
+            while len(self._outbox) < self._batch_datapoints and self._deadline is None:
                 if (left := until - time.monotonic()) <= 0:
                     break
                 self._changed.wait(left)
             if self._has_stopped or self._is_late():
                 return []
-            batch: list[_Entry] = []
-            size = 0
-            while self._queue and len(batch) < self._batch_datapoints and (not batch or size < self._max_batch_bytes):
-                entry = self._queue.popleft()
-                self._in_memory -= entry.finished is not None
-                if self._spool is not None and entry.position is not None:
-                    size += self._spool.size_of(entry.position)
-                batch.append(entry)
-            return batch
+            return self._outbox.take(self._batch_datapoints, self._max_batch_bytes)
 
-    def _deliver(self, batch: list[_Entry]) -> None:
+    def _deliver(self, batch: list[Entry]) -> None:
         """Send a batch, as often and in as many parts as it takes; what cannot be sent goes back into the queue."""
         parts = [batch]
         failures = 0
-        while parts:
+        while parts and not self._has_stopped and not self._is_late():
             part = parts[-1]
             try:
                 if found := self._loaded(part):
@@ -191,10 +185,8 @@ class Delivery:
             except Unavailable as error:
                 failures += 1
                 self._note_failure(error, failures)
-                if self._pause(error, failures):
-                    continue
-                self._stop()
-                break
+                if not self._pause(error, failures):
+                    self._stop()
             except InvalidRequest as error:
                 parts.pop()
                 if len(part) > 1:
@@ -206,31 +198,23 @@ class Delivery:
                 failure = error if isinstance(error, ServerError) else ServerError(f"Delivery failed: {error!r}")
                 self._note_failure(failure)
                 self._stop()
-                break
         with self._changed:
-            left = [entry for part in parts for entry in reversed(part)]
-            self._queue.extendleft(left)
-            self._in_memory += sum(entry.finished is not None for entry in left)
+            self._outbox.put_back([entry for part in reversed(parts) for entry in part])
 
     def _stop(self) -> None:
         with self._changed:
             self._has_stopped = True
 
-    def _loaded(self, part: list[_Entry]) -> list[FinishedDatapoint]:
+    def _loaded(self, part: list[Entry]) -> list[FinishedDatapoint]:
         """The datapoints of a part, read from the journal where they are not in memory; what is lost is refused."""
         found = []
         for entry in list(part):
             try:
-                found.append(entry.finished or self._read(entry))
+                found.append(self._outbox.load(entry))
             except SpoolError as error:
                 part.remove(entry)
                 self._note_refused(entry, str(error))
         return found
-
-    def _read(self, entry: _Entry) -> FinishedDatapoint:
-        assert self._spool is not None  # only what the journal has leaves the memory
-        assert entry.position is not None
-        return self._spool.read(entry.position)
 
     def _pause(self, error: Unavailable, failures: int) -> bool:
         """Wait before the next try; False when there will be none."""
@@ -262,21 +246,28 @@ class Delivery:
 
     # --- what is told
 
-    def _note_delivered(self, part: list[_Entry]) -> None:
+    def _note_delivered(self, part: list[Entry]) -> None:
         if self._spool is not None:
             self._spool.mark_delivered(entry.position for entry in part if entry.position is not None)
         with self._changed:
             self._report.delivered.update(entry.session_id for entry in part)
             self._report.error = None
-            waiting = len(self._queue)
+            self._progress()
+            waiting = len(self._outbox)
         if self._is_offline:
             self._is_offline = False
             rest = f"; {waiting} waiting datapoints are being sent." if waiting else "."
             self._say(f"{self._client.settings.server_url} answers again{rest}")
 
-    def _note_refused(self, entry: _Entry, reason: str) -> None:
+    def _note_refused(self, entry: Entry, reason: str) -> None:
         with self._changed:
             self._report.refused[entry.session_id] = reason
+            self._progress()
+
+    def _progress(self) -> None:
+        """The server did something: the deadline moves on."""
+        if self._deadline is not None:
+            self._deadline = max(self._deadline, time.monotonic() + self._patience_seconds)
 
     def _note_failure(self, error: ServerError, failures: int = 0) -> None:
         self._report.error = error
@@ -297,4 +288,5 @@ class Delivery:
 
     def _say(self, sentence: str) -> None:
         if self._on_notice is not None:
-            self._on_notice(sentence)
+            with contextlib.suppress(Exception):  # a closed terminal is no reason to deliver nothing
+                self._on_notice(sentence)

@@ -1,7 +1,7 @@
 """A finished datapoint in the words of the server: one body with marked session spans for hhweb, single calls else."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from experiments.sdk.errors import InvalidRequest
@@ -12,9 +12,10 @@ Json = dict[str, Any]
 TRACES_PATH = "/opentelemetry/v1/traces"
 SCOPE = "hhweb"
 _RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "hhweb"}}]}
-_WHOLE_BUCKETS = ("inputs", "outputs", "metadata", "feedback", "metrics", "user_properties")
+_WHOLE_BUCKETS = ("inputs", "outputs", "config", "metadata", "feedback", "metrics", "user_properties")
+_WHOLE_KEYS = frozenset(f"honeyhive_{name}" for name in _WHOLE_BUCKETS)
 _STARTED_WITH = ("session_id", "session_name", "source", "start_time", "inputs", "metadata", "user_properties")
-_UPDATED_WITH = ("outputs", "feedback", "metrics", "end_time")
+_UPDATED_WITH = ("outputs", "config", "feedback", "metrics", "end_time")
 
 
 def traces_body(spans: Iterable[Json]) -> bytes:
@@ -72,6 +73,47 @@ def session_span(finished: FinishedDatapoint) -> Json:
 def spans_for_hhweb(batch: Sequence[FinishedDatapoint]) -> list[Json]:
     """Sessions and spans of many datapoints, for one request and one transaction."""
     return [span for finished in batch for span in (session_span(finished), *finished.spans)]
+
+
+def spans_for_others(batch: Sequence[FinishedDatapoint]) -> list[Json]:
+    """Spans of many datapoints with their buckets taken apart, as the official client writes them."""
+    return [
+        {**span, "attributes": [part for item in span.get("attributes") or () for part in _taken_apart(item)]}
+        for finished in batch
+        for span in finished.spans
+    ]
+
+
+def _taken_apart(attribute: Json) -> list[Json]:
+    """A whole bucket as single attributes; any other attribute as it is.
+
+    Inputs: one per parameter, objects and lists as JSON text. Other buckets: one per scalar under a dotted path.
+    """
+    key = attribute["key"]
+    text = attribute["value"].get("stringValue")
+    if key not in _WHOLE_KEYS or not isinstance(text, str):
+        return [attribute]
+    bucket = json_text.loads(text.encode())
+    if key == "honeyhive_inputs":
+        bucket = {
+            name: json_text.dumps(value).decode() if isinstance(value, dict | list) else value
+            for name, value in bucket.items()
+        }
+    return [{"key": path, "value": scalar} for path, scalar in _scalars(key, bucket)]
+
+
+def _scalars(path: str, value: Any) -> Iterator[tuple[str, Json]]:
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _scalars(f"{path}.{name}", inner)
+    elif isinstance(value, bool):
+        yield path, {"boolValue": value}
+    elif isinstance(value, int):
+        yield path, {"intValue": str(value)}
+    elif isinstance(value, float):
+        yield path, {"doubleValue": value}
+    elif value is not None:
+        yield path, {"stringValue": value}
 
 
 def session_start(finished: FinishedDatapoint) -> Json:

@@ -112,13 +112,13 @@ class Journal:
         self._room_bytes = room_bytes
         try:
             found = contents(folder)
+            self._sizes = {number: path.stat().st_size for number, path in segments(folder)}
         except OSError as error:
             raise SpoolError(f"{folder} cannot be read: {error.strerror}.") from error
         self.waiting = found.waiting
         self.finish = found.finish
         self._next_number = found.next_number
         self._size_bytes = found.size_bytes
-        self._sizes = {number: path.stat().st_size for number, path in segments(folder)}
         self._current = max(self._sizes, default=0)
         self._file: int | None = None
         self._is_torn = False

@@ -10,7 +10,7 @@ from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.delivery import Delivery
 from experiments.sdk.transport.spool import PendingRun, RunSpool, Spool
 
-SECONDS_PER_RUN = 600.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -38,14 +38,15 @@ def replay(
     *,
     run_id: str | None = None,
     on_progress: Callable[[ReplayedRun], None] | None = None,
-    timeout_seconds: float = SECONDS_PER_RUN,
+    timeout_seconds: float = PATIENCE_SECONDS,
     allow_other_server: bool = False,
 ) -> list[ReplayedRun]:
     """Deliver every run that waits, or the one of `run_id`; what became of each. Nothing waits: an empty list.
 
     `client` is one server's, and runs that wait for another are refused (unless `allow_other_server`: the server
     has moved); or a function that makes one for an address. What cannot be delivered stays; trying again goes on
-    where this stopped. At most `timeout_seconds` are spent on one run. Raises SpoolError for an unreadable folder.
+    where this stopped. A run is given up for now when the server takes nothing of it for `timeout_seconds`. Raises
+    SpoolError for an unreadable folder.
     """
     done = []
     for pending in spool.pending():
@@ -106,7 +107,9 @@ def _deliver(client: Client, run_spool: RunSpool, replayed: ReplayedRun, timeout
     replayed.delivered, replayed.pending = len(report.delivered), len(report.pending)
     replayed.refused = report.refused
     if report.pending:
-        raise report.error or SpoolError(f"{len(report.pending)} datapoints are left after {timeout_seconds:g} s.")
+        raise report.error or SpoolError(
+            f"{len(report.pending)} datapoints were not taken within {timeout_seconds:g} s."
+        )
     if (update := run_spool.finish_body) is not None:
         client.update_run(run_spool.run_id, update)
         replayed.is_finished = True

@@ -36,7 +36,7 @@ def send(client: Client, batch: Sequence[FinishedDatapoint], *, max_bytes: int, 
             client.update_event(finished.session_id, body, **options)
 
     _each(start, batch)
-    if spans := [span for finished in batch for span in finished.spans]:
+    if spans := dialects.spans_for_others(batch):
         _send_spans(client, spans, batch, max_bytes, options)
     _each(update, batch)
 

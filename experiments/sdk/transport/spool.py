@@ -160,13 +160,7 @@ class Spool:
 
     def pending(self) -> list[PendingRun]:
         """The runs that wait, oldest first. Asks no server and changes nothing."""
-        try:
-            folders = [path for path in self.folder.iterdir() if path.is_dir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise SpoolError(f"{self.folder} cannot be read: {error.strerror}.") from error
-        found = [pending for path in folders if (pending := _pending(path)) is not None]
+        found = [pending for path in self._folders() if (pending := _pending(path)) is not None]
         return sorted(found, key=lambda pending: (pending.started_at, pending.run_id))
 
     def discard(self, run_id: str) -> int:
@@ -196,8 +190,15 @@ class Spool:
         return lock
 
     def _room(self, own: Path) -> int:
-        others = sum(_size(path) for path in self.folder.iterdir() if path.is_dir() and path != own)
-        return max(self.max_bytes - others, 0)
+        return max(self.max_bytes - sum(_size(path) for path in self._folders() if path != own), 0)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [path for path in self.folder.iterdir() if path.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SpoolError(f"{self.folder} cannot be read: {error.strerror}.") from error
 
 
 def _pending(path: Path) -> PendingRun | None:

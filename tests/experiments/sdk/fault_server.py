@@ -102,6 +102,7 @@ class FaultServer:
     datasets: dict[str, Json] = field(default_factory=dict)  # id -> {id, name, datapoints: [ids]}
     datapoints: dict[str, Json] = field(default_factory=dict)  # id -> datapoint object
     deliveries: Counter[str] = field(default_factory=Counter)
+    latency_seconds: float = 0.0  # before every answer
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -141,7 +142,9 @@ class FaultServer:
         self._http = _Http(("127.0.0.1", self.port), _Handler)
         self._http.owner = self
         self.port = self._http.server_address[1]
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), name="fault-server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, args=(0.005,), name="fault-server", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -390,6 +393,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "answer":
             self._answer(request, fault.status, fault.body, fault.headers)
             return
+        if owner.latency_seconds:
+            owner.stopping.wait(owner.latency_seconds)
         status, body = owner.treat(request)
         if fault is not None:
             self._drop()

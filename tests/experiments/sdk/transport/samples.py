@@ -42,6 +42,8 @@ def _span(trace: str, number: int, key: str, name: str) -> dict[str, object]:
     buckets = {"honeyhive.session_id": key, "honeyhive_event_type": "chain"}
     if number == 1:
         buckets["honeyhive_metrics"] = json.dumps({"exact": 1.0})
+        buckets["honeyhive_inputs"] = json.dumps({"q": "text", "rows": [1, {}]})
+        buckets["honeyhive_outputs"] = json.dumps({"result": {"list": [True, {"n": 3, "nothing": None}]}})
     return {
         "traceId": trace,
         "spanId": f"{number:016x}",

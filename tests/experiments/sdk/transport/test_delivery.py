@@ -5,6 +5,7 @@ import os
 import resource
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from experiments.sdk import errors
-from experiments.sdk.transport import delivery as delivery_module
+from experiments.sdk.transport import outbox
 from experiments.sdk.transport.client import Client, RetryPolicy
 from experiments.sdk.transport.delivery import THREAD_NAME, Delivery
 from experiments.sdk.transport.records import FinishedDatapoint
@@ -130,6 +131,15 @@ def test_another_server_gets_single_calls_as_from_the_official_client(spool: Spo
     ]
     started = next(each.body for each in server.requests if has_datapoint(1)(each))["session"]
     assert set(started) == {"session_id", "session_name", "source", "start_time", "inputs", "metadata"}
+    root = server.spans[(uuid.UUID(session_id(1)).hex, f"{1:016x}")]["values"]
+    assert {key: value for key, value in root.items() if key.startswith("honeyhive_")} == {
+        "honeyhive_event_type": "chain",
+        "honeyhive_metrics.exact": 1.0,
+        "honeyhive_inputs.q": "text",
+        "honeyhive_inputs.rows": "[1,{}]",
+        "honeyhive_outputs.result.list.0": True,
+        "honeyhive_outputs.result.list.1.n": 3,
+    }
     stored = server.sessions[session_id(1)]
     assert stored["outputs"] == {"text": "answer"}
     assert stored["feedback"] == {"ground_truth": {"a": 1}}
@@ -240,6 +250,50 @@ def test_a_pause_that_the_server_asked_for_beyond_the_end_is_not_waited_for(
     assert report.pending == ids(1)
     assert isinstance(report.error, errors.RateLimited)
     assert len(server.sent(TRACES)) == 1
+
+
+def test_a_server_that_is_slow_but_takes_them_is_given_more_time(server: FaultServer, client: Client) -> None:
+    server.latency_seconds = 0.04
+    delivery = delivering(client, None, batch_datapoints=2)
+    for number in range(20):
+        delivery.put(finished(number))
+    began = time.monotonic()
+    report = delivery.close(0.2)
+    assert time.monotonic() - began > 0.3
+    assert report.delivered == ids(*range(20))
+
+
+def test_abandoned_it_stops_at_once_and_keeps_what_is_left(
+    server: FaultServer, client: Client, run_spool: RunSpool
+) -> None:
+    server.plan(hang(), path=TRACES)
+    delivery = delivering(client, run_spool)
+    delivery.put(finished(1))
+    eventually(lambda: len(server.sent(TRACES)) == 1)
+    began = time.monotonic()
+    report = delivery.abandon()
+    assert time.monotonic() - began < 1.0
+    assert (report.pending, report.unsaved) == (ids(1), set())
+    assert [thread for thread in threading.enumerate() if THREAD_NAME in thread.name] == []
+    assert Delivery(client, None).abandon().pending == set()
+
+
+def test_after_the_end_nothing_is_taken_and_nothing_said(client: Client, run_spool: RunSpool) -> None:
+    said: list[str] = []
+    delivery = delivering(client, run_spool, on_notice=said.append)
+    delivery.close(5.0)
+    delivery.put(finished(1))
+    assert (delivery.close(5.0).pending, run_spool.waiting(), said) == (set(), [], [])
+
+
+def test_a_listener_that_fails_stops_no_delivery(server: FaultServer, client: Client) -> None:
+    def broken(sentence: str) -> None:
+        raise BrokenPipeError(sentence)
+
+    server.plan(answer(503), answer(503), path=TRACES)
+    delivery = delivering(client, None, on_notice=broken)
+    delivery.put(finished(1))
+    assert delivery.close(5.0).delivered == ids(1)
 
 
 @pytest.mark.parametrize("bad", [0, 5, 12])
@@ -361,12 +415,12 @@ def test_a_journal_that_is_lost_as_a_whole_is_told_of_and_asks_nothing_of_the_se
 def test_a_long_run_with_the_server_away_keeps_its_datapoints_on_disk_only(
     server: FaultServer, client: Client, run_spool: RunSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_module, "KEPT_IN_MEMORY", 10)
+    monkeypatch.setattr(outbox, "KEPT_IN_MEMORY", 10)
     server.stop()
     delivery = delivering(client, run_spool, batch_datapoints=8)
     for number in range(60):
         delivery.put(finished(number))
-    assert sum(entry.finished is not None for entry in delivery._queue) <= 10
+    assert delivery._outbox.in_memory <= 10
     server.start()
     assert delivery.close(10.0).delivered == set(server.sessions) == ids(*range(60))
 

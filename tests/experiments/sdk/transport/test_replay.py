@@ -172,7 +172,7 @@ def test_what_the_server_refuses_stays_until_it_is_thrown_away(
 def test_too_little_time_is_said(server: FaultServer, client: Client, spool: Spool) -> None:
     left_waiting(spool, server.url)
     (done,) = replay(client, spool, timeout_seconds=0.0)
-    assert (done.pending, done.error) == (5, "5 datapoints are left after 0 s.")
+    assert (done.pending, done.error) == (5, "5 datapoints were not taken within 0 s.")
 
 
 def test_a_spool_that_is_no_folder_is_an_error(client: Client, tmp_path: Path) -> None:
