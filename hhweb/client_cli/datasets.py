@@ -36,7 +36,8 @@ def list_command(client: "Client", as_json: bool) -> None:
         echo_json({"datasets": found})
         return
     rows = [(row["id"], row["name"], row["rows"], moment(row["updated_at"])) for row in found]
-    print_table(("dataset", "name", "rows", "changed"), rows, title="Datasets", right=("rows",), ids=("dataset",))
+    columns = ("dataset", "name", "rows", "changed")
+    print_table(columns, rows, title="Datasets", right=("rows",), ids=("dataset",), drop=("changed",))
 
 
 @datasets_command.command("push")

@@ -32,19 +32,22 @@ def print_table(
     title: str = "",
     right: Sequence[str] = (),
     ids: Sequence[str] = (),
+    drop: Sequence[str] = (),
     fact: str = "",
 ) -> None:
     """Print rows under the titles of their columns, in the look of all our tables; None and empty text are a dash.
 
-    `right` are columns of numbers, `ids` those that a narrow terminal may shorten; `fact` stands below the title.
+    `right` are columns of numbers, `ids` those that a narrow terminal shortens, `drop` those that it leaves out, the
+    first one first; `fact` stands below the title.
     """
     from experiments.sdk.rendering import print_view
     from experiments.sdk.views.parts import Cell, Column, Sheet, View
 
     kinds = {**dict.fromkeys(right, "number"), **dict.fromkeys(ids, "id")}
+    places = {name: len(drop) - place for place, name in enumerate(drop)}
     sheet = Sheet(
         "",
-        [Column(name, kinds.get(name, "text")) for name in titles],  # type: ignore[arg-type]
+        [Column(name, kinds.get(name, "text"), places.get(name, 0)) for name in titles],  # type: ignore[arg-type]
         [[Cell(UNDEFINED if cell is None or cell == "" else str(cell)) for cell in row] for row in rows],
     )
     print_view(View(title, [Cell(fact or f"{len(rows):,} shown", "dim")], [sheet] if rows else []))

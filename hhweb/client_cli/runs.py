@@ -65,7 +65,8 @@ def list_command(
     ]
     columns = ("run", "name", "status", "sessions", "branch", "created")
     fact = f"the newest {limit}; --limit shows more" if len(runs) == limit else ""
-    print_table(columns, rows, title="Runs", right=("sessions",), ids=("run",), fact=fact)
+    drop = ("branch", "sessions", "created")
+    print_table(columns, rows, title="Runs", right=("sessions",), ids=("run",), drop=drop, fact=fact)
 
 
 @runs_command.command("show")

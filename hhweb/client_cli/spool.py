@@ -52,7 +52,8 @@ def list_command(as_json: bool) -> None:
         for run in waiting
     ]
     columns = ("run", "name", "server", "datapoints", "size", "since", "state")
-    print_table(columns, rows, title="Waiting runs", right=("datapoints", "size"), ids=("run",))
+    drop = ("size", "since", "server")
+    print_table(columns, rows, title="Waiting runs", right=("datapoints", "size"), ids=("run",), drop=drop)
 
 
 @spool_command.command("replay")
