@@ -18,6 +18,8 @@ from experiments.sdk.errors import SpoolError
 from experiments.sdk.transport import json_text
 
 SEGMENT_BYTES = 16 * 1024 * 1024
+SEGMENTS_AT_LEAST = 8
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 PATTERN = "journal-*.log"
 
 
@@ -110,6 +112,8 @@ class Journal:
     def __init__(self, folder: Path, *, room_bytes: int) -> None:
         self._folder = folder
         self._room_bytes = room_bytes
+        # Small enough that a run with little room gets back what is acknowledged.
+        self._segment_bytes = min(SEGMENT_BYTES, room_bytes // SEGMENTS_AT_LEAST)
         try:
             found = contents(folder)
             self._sizes = {number: path.stat().st_size for number, path in segments(folder)}
@@ -124,6 +128,11 @@ class Journal:
         self._is_torn = False
         self._open_segment(self._current or 1)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._file is None
+
     def append(self, session_id: str, body: bytes) -> int:
         """Write a datapoint; its number. SpoolError when there is no room, and then nothing is written."""
         number = self._next_number
@@ -133,19 +142,21 @@ class Journal:
                 f"The spool is full: {self._room_bytes} bytes are left to this run in {self._folder.parent}. "
                 "Replay what waits there (hhweb spool replay), or set HH_SPOOL_MAX_BYTES."
             )
-        if self._sizes[self._current] >= SEGMENT_BYTES:
+        if self._sizes[self._current] >= max(self._segment_bytes, 1):
             self._open_segment(self._current + 1)
+        self._next_number += 1  # first: an interrupt behind the write must not give the number twice
         offset = self._write(line)
-        self._next_number += 1
         self.waiting[number] = Place(self._current, offset, len(line), session_id)
         return number
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
         """The server has these. Raises SpoolError when that cannot be written; then they are only sent again."""
         known = [number for number in numbers if self.waiting.pop(number, None) is not None]
-        if known:
-            self._write(encoded("A", 0, "", json_text.dumps(known)))
-        self._drop_segments()
+        try:
+            if known:
+                self._write(encoded("A", 0, "", json_text.dumps(known)))
+        finally:
+            self._drop_segments()
 
     def set_finish(self, body: dict[str, Any]) -> None:
         """Write the run's last update."""
@@ -167,8 +178,8 @@ class Journal:
 
     def sync(self) -> None:
         """Make everything survive a power loss."""
-        with contextlib.suppress(OSError):  # a disk that refuses this has said so before
-            for path in (*self._folder.iterdir(), self._folder, self._folder.parent):
+        for path in (*self._folder.glob("*"), self._folder, self._folder.parent):
+            with contextlib.suppress(OSError):  # a disk that refuses this has said so before
                 handle = os.open(path, os.O_RDONLY)
                 try:
                     os.fsync(handle)
@@ -190,8 +201,9 @@ class Journal:
             written = os.write(self._file, piece)
         except OSError as error:
             raise SpoolError(f"{self._folder} cannot be written: {error.strerror}.") from error
-        end = self._sizes[self._current] = self._sizes[self._current] + written
-        self._size_bytes += written
+        end = os.lseek(self._file, 0, os.SEEK_CUR)
+        self._size_bytes += end - self._sizes[self._current]
+        self._sizes[self._current] = end
         self._is_torn = written < len(piece)
         if self._is_torn:
             raise SpoolError(f"{self._folder} cannot be written: the disk is full.")
@@ -200,10 +212,11 @@ class Journal:
     def _open_segment(self, number: int) -> None:
         path = self._path(number)
         try:
-            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            size = os.fstat(file).st_size
-            # A killed process may have left half a line.
-            self._is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY, 0o600)
+            size = os.lseek(file, 0, os.SEEK_END)
+            if size > 0:  # a killed process may have left half a line
+                os.lseek(file, size - 1, os.SEEK_SET)
+            self._is_torn = size > 0 and os.read(file, 1) != b"\n"
         except OSError as error:
             raise SpoolError(f"{path} cannot be opened: {error.strerror}.") from error
         self.close()

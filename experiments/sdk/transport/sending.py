@@ -1,9 +1,10 @@
 """One batch of finished datapoints to the server, in the server's own dialect."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.sdk.errors import InvalidRequest
+from experiments.sdk.errors import InvalidRequest, NotFound, Unauthorized
 from experiments.sdk.transport import dialects
 from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.records import FinishedDatapoint
@@ -21,8 +22,9 @@ def send(client: Client, batch: Sequence[FinishedDatapoint], *, max_bytes: int, 
     """
     options: dict[str, Any] = {"retries": ONCE, "timeout_seconds": timeout_seconds}
     if client.is_hhweb is None:
-        # Nobody has heard of this server yet; any good answer tells what it is.
-        client.request("GET", "/v1/runs", params={"limit": 1}, **options)
+        # Nobody has heard of this server yet: any good answer tells what it is, a refusal of hhweb's does, too.
+        with contextlib.suppress(Unauthorized, NotFound, InvalidRequest):
+            client.request("GET", "/v1/runs", params={"limit": 1}, **options)
     if client.is_hhweb:
         _send_spans(client, dialects.spans_for_hhweb(batch), batch, max_bytes, options)
         return

@@ -103,9 +103,11 @@ class RunSpool:
     def close(self, *, delete: bool = False) -> bool:
         """Unlock. With `delete` the folder goes, unless datapoints still wait in it; whether it went.
 
-        A folder that stays is made to survive a power loss.
+        A folder that stays is made to survive a power loss. Closing again does nothing.
         """
         with self._guard:
+            if self._journal.is_closed:
+                return False
             gone = delete and not self._journal.waiting
             if not gone:
                 self._journal.sync()

@@ -145,6 +145,7 @@ def test_what_waits_is_not_deleted_even_when_asked(spool: Spool) -> None:
     with pytest.raises(SpoolError, match="is closed"):
         run_spool.append(finished(2))
     assert [pending.datapoints for pending in spool.pending()] == [1]
+    assert run_spool.close(delete=True) is False
 
 
 def test_listing_needs_no_server_and_tells_what_waits(spool: Spool) -> None:
@@ -220,6 +221,44 @@ def test_the_bound_counts_what_other_runs_hold(spool: Spool) -> None:
         fill(run_spool)
     kept = len(run_spool.waiting())
     assert 0 < kept < 5
+
+
+def test_with_little_room_the_acknowledged_is_given_back(spool: Spool) -> None:
+    run_spool = opened(Spool(spool.folder, max_bytes=20_000))
+    for number in range(200):
+        run_spool.mark_delivered([run_spool.append(finished(number))])
+    assert run_spool.waiting() == []
+
+
+def test_a_full_disk_gives_back_what_is_acknowledged_though_that_cannot_be_noted(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    run_spool = opened(spool)
+    positions = [run_spool.append(finished(number)) for number in range(3)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    run_spool.mark_delivered(positions)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in run_spool.path.glob("journal-*")] == ["journal-000003.log"]
+
+
+def test_an_interrupted_append_is_a_record_and_shifts_no_other(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_spool = opened(spool)
+    real_write = os.write
+
+    def interrupted(file: int, data: bytes) -> int:
+        real_write(file, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_spool.append(finished(1))
+    position = run_spool.append(finished(2))
+    assert run_spool.read(position) == finished(2)
+    again = reopened(spool, run_spool)
+    assert [key for _, key in again.waiting()] == [session_id(1), session_id(2)]
 
 
 @pytest.fixture
