@@ -64,16 +64,16 @@ def get_run_result(
     `client` None finds the server like evaluate() does. `aggregate_function` is average, sum, min, max, median, p90,
     p95, p99 or count. `project_id` is ignored: the key decides. Raises the errors of experiments.sdk.errors.
     """
-    _warn_of_project(project_id)
-    with _opened(client) as opened:
+    warn_of_project(project_id)
+    with opened_client(client) as opened:
         body = opened.result(run_id, aggregate_function=aggregate_function)
         return result_from_wire(body, run_id=run_id, server_url=opened.settings.server_url)
 
 
 def get_run_metrics(client: Client | Settings | None, run_id: str, project_id: str | None = None) -> RunMetrics:
     """Raw metrics of a run's events, nothing aggregated. Arguments and errors as with get_run_result."""
-    _warn_of_project(project_id)
-    with _opened(client) as opened:
+    warn_of_project(project_id)
+    with opened_client(client) as opened:
         return metrics_from_wire(opened.metrics(run_id))
 
 
@@ -85,8 +85,8 @@ def compare_runs(
     aggregate_function: str = "average",
 ) -> RunComparisonResult:
     """Two runs compared by the server over their common datapoints. Arguments and errors as with get_run_result."""
-    _warn_of_project(project_id)
-    with _opened(client) as opened:
+    warn_of_project(project_id)
+    with opened_client(client) as opened:
         body = opened.compare(new_run_id, old_run_id, aggregate_function=aggregate_function)
         return comparison_from_wire(body, new_run_id, old_run_id)
 
@@ -149,7 +149,7 @@ def _delta(metric: MetricComparison) -> Json:
 
 
 @contextlib.contextmanager
-def _opened(client: Any) -> Iterator[Client]:
+def opened_client(client: Any) -> Iterator[Client]:
     """The caller's client, left open, or one of our own for this call."""
     if isinstance(client, Client):
         yield client
@@ -163,7 +163,7 @@ def _opened(client: Any) -> Iterator[Client]:
         )
 
 
-def _warn_of_project(project_id: str | None) -> None:
+def warn_of_project(project_id: str | None) -> None:
     if project_id is not None:
         warnings.warn(
             f"project_id={project_id!r} is ignored: the API key decides the project. Leave it out.",
