@@ -23,11 +23,14 @@ demo: $(VENV)/.demo ## set everything up and run an experiment and an A/B test o
 up: $(VENV)/.demo ## start the platform; DATA=folder PORT=8000 DATABASE=sqlite|postgres
 	$(BIN)/hhweb up --data $(DATA) --port $(PORT) --database $(DATABASE)
 
+# Whole files go to one of two processes, in the order of tests/conftest.py.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+
 test: $(VENV)/.dev parts-browser ## set everything up and pass the tests, on PostgreSQL and on SQLite
 	rm -f .coverage .coverage.*
-	HHWEB_TEST_DATABASE=postgres $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report= --durations=15
-	HHWEB_TEST_DATABASE=sqlite $(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-append --cov-report= \
-	  -m "not process and not browser and not postgres_only"
+	HHWEB_TEST_DATABASE=postgres $(PYTEST) --durations=15
+	HHWEB_TEST_DATABASE=sqlite $(PYTEST) --cov-append \
+	  -m "database and not process and not browser and not postgres_only"
 
 coverage: ## fail under 90 % branch coverage in any app (after `make test`)
 	for app in hhweb governance experiments embeddings_ab; do \
@@ -51,6 +54,8 @@ bench: $(VENV)/.dev ## speed and footprint; prints the tables of docs/performanc
 	$(BIN)/python -m benchmarks.result_bench
 	$(BIN)/python -m benchmarks.result_bench --database sqlite --large 0
 	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python -m benchmarks.sdk_bench
+	$(BIN)/python -m benchmarks.sdk_bench --database postgres
 	$(BIN)/python -m benchmarks.statistics_bench
 	$(BIN)/python -m benchmarks.retrieval_bench
 	$(BIN)/python -m benchmarks.ab_pipeline_bench

@@ -1,8 +1,9 @@
 """Real PostgreSQL and Redis for the whole test session, and the fixtures every test may ask for.
 
-`HHWEB_TEST_DATABASE=postgres|sqlite` chooses the database (default postgres). The servers are started once,
-by the process the developer started; workers of `pytest -n` inherit their addresses and use databases of
-their own. Settings are loaded only after the addresses are known, so no ini option names the settings module.
+`HHWEB_TEST_DATABASE=postgres|sqlite` chooses the database (default postgres). Tests that touch it are marked
+`database` here; `make test` runs the others, to which it makes no difference, on PostgreSQL only. The servers are
+started once, by the process the developer started; workers of `pytest -n` inherit their addresses and use databases
+of their own. Settings are loaded only after the addresses are known, so no ini option names the settings module.
 """
 
 import os
@@ -20,6 +21,7 @@ DATABASE = os.environ.get("HHWEB_TEST_DATABASE", "postgres")
 KEPT = {"HHWEB_TEST_DATABASE", "HHWEB_PROOF"}  # the second asks for the full form of the long proofs
 # Root's PostgreSQL runs as another user, who may not reach a private TMPDIR.
 TEMPORARY = "/tmp" if os.geteuid() == 0 else None
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 FAST = {
     # Tests never outlive a crash of the machine.
     "fsync": "off",
@@ -52,6 +54,7 @@ def _start_servers(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-django loads the settings: start the servers (once) and say where they are."""
+    config.addinivalue_line("markers", "database: touches the database; set by tests/conftest.py, not by hand")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if not worker:
         for name in [name for name in os.environ if name.startswith("HHWEB_") and name not in KEPT]:
@@ -87,12 +90,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     teach_the_flush()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what only PostgreSQL can show when the session runs on SQLite."""
-    if DATABASE != "postgres":
-        for item in items:
-            if "postgres_only" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what touches the database, before `-m` chooses; skip on SQLite what only PostgreSQL can show."""
+    for item in items:
+        # pytest-django opens the database to nobody else, so these two tell all.
+        if item.get_closest_marker("django_db") or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("database")
+        if DATABASE != "postgres" and item.get_closest_marker("postgres_only"):
+            item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the longest first: short files fill the end on all workers alike
+        items.sort(key=lambda item: not any(map(item.get_closest_marker, ("process", "browser"))))
 
 
 @pytest.fixture(autouse=True)
