@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from experiments.sdk.ids import IdScheme
     from experiments.sdk.models import ExperimentResultSummary
 
+MAX_ID = 255  # characters of a run's id, as the server's columns hold
 AGGREGATES = ("average", "min", "max", "median", "p90", "p95", "p99", "sum", "count")
 
 # Called with every summary just before evaluate() returns it; the command line listens here.
@@ -73,6 +74,11 @@ def evaluate(
     ServerError when the server refuses the run.
     """
     _check_arguments(dataset, dataset_id, max_workers, repetitions, aggregate_function, passing_ranges)
+    for name_of, given in (("run_id", run_id), ("resume", resume)):
+        if given is not None and (not isinstance(given, str) or not given.strip()):
+            raise ConfigurationError(f"{name_of!r} must be a text that is not empty, not {given!r}.")
+        if given is not None and len(given) > MAX_ID:
+            raise ConfigurationError(f"{name_of!r} has {len(given)} characters; use at most {MAX_ID}.")
     if resume and run_id and resume != run_id:
         raise ConfigurationError("'resume' and 'run_id' name two runs; give one of them.")
     from experiments.sdk.conducting import Experiment
@@ -179,4 +185,4 @@ def _is_terminal() -> bool:
     import os
     import sys
 
-    return sys.stdout.isatty() and not os.environ.get("CI")
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("CI")

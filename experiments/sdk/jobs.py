@@ -58,7 +58,7 @@ def jobs_of(
             f"{len(several)} datapoint id(s) stand several times in the dataset, first {several[0]!r}: each row is "
             "run, but comparisons take their mean. Give every row an id of its own.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     return jobs
 

@@ -1,5 +1,6 @@
 """The bar on a terminal: rate, failures, time left. Silent where nobody watches."""
 
+import contextlib
 import os
 import sys
 from types import TracebackType
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 def is_watched() -> bool:
     """Whether standard error is a terminal that a person looks at; CI systems set `CI`."""
-    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    # Without a console Python sets it to None.
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return is_terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 class Progress:
@@ -60,11 +63,12 @@ class Progress:
         )
 
     def say(self, text: str) -> None:
-        """A line above the bar, or on standard error."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr)  # noqa: T201 - this is where a person is told
+        """A line above the bar, or on standard error; one that is closed (`2>&1 | head`) harms nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif sys.stderr is not None:
+                print(text, file=sys.stderr)  # noqa: T201 - this is where a person is told
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
