@@ -57,8 +57,8 @@ class Connection:
                 },
                 timeout=self._timeouts(timeout_seconds),
                 limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-                # Reading all certificates of the system takes a noticeable time; plain HTTP needs none.
-                verify=parts.scheme == "https",
+                # Reading all certificates takes a noticeable time, and plain HTTP needs none. SSL_CERT_FILE is heard.
+                verify=httpx.create_ssl_context() if parts.scheme == "https" else False,
                 # A proxy of the environment cannot reach this machine's own loopback.
                 trust_env=not self.is_loopback,
             )
@@ -177,6 +177,11 @@ class Connection:
             yield
         except httpx.HTTPError as error:
             reason = str(error).rstrip(".") or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in reason:
+                raise ConfigurationError(
+                    f"The certificate of {self.settings.server_url} is not trusted ({reason}). "
+                    "If its authority is your own, name the file with its certificate in SSL_CERT_FILE."
+                ) from error
             failure = NotReached if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else Unavailable
             raise failure(f"No answer from {self.settings.server_url}: {reason}. Does the server run there?") from error
 

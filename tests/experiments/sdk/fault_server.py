@@ -12,12 +12,14 @@ first value wins, as on the real server, so `deliveries` counts how often a sess
 import gzip
 import json
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -103,6 +105,7 @@ class FaultServer:
     datapoints: dict[str, Json] = field(default_factory=dict)  # id -> datapoint object
     deliveries: Counter[str] = field(default_factory=Counter)
     latency_seconds: float = 0.0  # before every answer
+    certificate: Path | None = None  # PEM of key and certificate: speaks TLS
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -122,7 +125,7 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     def plan(
         self, *faults: Fault, path: str = "", method: str = "", when: Callable[[Recorded], bool] | None = None
@@ -141,6 +144,10 @@ class FaultServer:
         self.stopping.clear()
         self._http = _Http(("127.0.0.1", self.port), _Handler)
         self._http.owner = self
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.005,), name="fault-server", daemon=True

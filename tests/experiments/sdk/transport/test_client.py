@@ -7,13 +7,17 @@ import time
 import warnings
 from collections.abc import Callable
 from email.utils import format_datetime
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from experiments.sdk import errors
 from experiments.sdk.configuration import Settings
 from experiments.sdk.transport.client import Client, ExperimentVersionWarning, RetryPolicy, segment
-from experiments.sdk.transport.connection import Connection
 from experiments.sdk.transport.retries import retry_after_seconds
 from hhweb import __version__
 from tests.experiments.sdk.fault_server import FaultServer, answer, drop_after_storing, drop_before_storing, hang
@@ -435,8 +439,47 @@ def test_an_interrupted_request_fails_at_once(server: FaultServer, client: Clien
     client.list_runs()
 
 
-def test_a_server_with_tls_that_is_not_there_is_away() -> None:
-    secure = Connection(Settings("https://127.0.0.1:9", "k"), retries=ONCE, timeout_seconds=1.0)
-    with pytest.raises(errors.Unavailable, match="No answer from https"):
-        secure.send("GET", "/")
-    secure.close()
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of its own making for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fault server")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_certificate_nobody_trusts_is_refused_at_once_with_the_remedy(certificate: Path) -> None:
+    with (
+        FaultServer(certificate=certificate) as server,
+        client_of(server.url) as client,
+        pytest.raises(errors.ConfigurationError, match=r"is not trusted .* SSL_CERT_FILE"),
+    ):
+        client.list_runs()
+    assert server.requests == []
+
+
+def test_over_tls_with_an_authority_of_ones_own(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with FaultServer(certificate=certificate) as server, client_of(server.url) as client:
+        client.create_run({"run_id": "r", "name": "n"})
+        server.plan(hang())
+        timer = threading.Timer(0.1, client.interrupt)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(errors.Unavailable):
+            client.request("GET", "/v1/runs", retries=ONCE)
+        assert time.monotonic() - began < 2.0
+        timer.join()
+        assert client.get_run("r").name == "n"
