@@ -1,6 +1,5 @@
 """The executions of an experiment, and what is done in each: call the function, judge its output, hand over."""
 
-import asyncio
 import contextlib
 import inspect
 import os
@@ -152,7 +151,7 @@ def execute(
                 raise
             except BaseException as error:
                 # Cancelled by the function's own doing it has failed; by the end of the run it has not finished.
-                if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                if _is_being_cancelled(error):
                     raise
                 leave_forked_child(parent, error)
                 this.raised(error)
@@ -187,9 +186,11 @@ async def _listed(items: Any) -> list[Any]:
     return [item async for item in items]
 
 
-def _is_being_cancelled() -> bool:
+def _is_being_cancelled(error: BaseException) -> bool:
+    import asyncio
+
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def leave_forked_child(parent: int, error: BaseException | None = None) -> None:

@@ -316,7 +316,7 @@ class OpenRun:
 
     def _leave(self, body: dict[str, Any]) -> None:
         """Somebody does not want to wait for the end: keep it in the spool, and the spool for whoever comes next."""
-        report = self._delivery.close(0.0)
+        report = self._delivery.abandon()
         if self._spool is None or (self._has_ended and self._spool.close(delete=True)):
             return
         self._journal_end(body)
