@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from experiments.sdk import errors
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.retries import retry_after_seconds
-from hhweb import __version__
+from experiments.sdk.version import VERSION
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -99,14 +99,14 @@ def _without_reason(status: int, headers: Mapping[str, str], raw: bytes) -> str:
 
 def warn_of_version(server_url: str, version: str, *, stacklevel: int = 2) -> None:
     """Once per process and server, when the versions differ where their contract may differ."""
-    if _contract(version) == _contract(__version__):
+    if _contract(version) == _contract(VERSION):
         return
     with _warned_lock:
         if (server_url, version) in _warned:
             return
         _warned.add((server_url, version))
     warnings.warn(
-        f"The server {server_url} is hhweb {version}, this client is {__version__}: they may not understand each "
+        f"The server {server_url} is hhweb {version}, this client is {VERSION}: they may not understand each "
         f"other. Install hhweb=={version} here, or update the server.",
         ExperimentVersionWarning,
         stacklevel=stacklevel,

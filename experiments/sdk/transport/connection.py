@@ -17,7 +17,7 @@ from experiments.sdk.errors import ConfigurationError, ServerError, Unavailable
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.answers import VERSION_HEADER, refusal, warn_of_version
 from experiments.sdk.transport.retries import RetryPolicy
-from hhweb import __version__
+from experiments.sdk.version import VERSION
 
 if TYPE_CHECKING:
     import httpx
@@ -50,9 +50,9 @@ class Connection:
                 headers={
                     "Authorization": f"Bearer {settings.api_key}",
                     "Accept": "application/json",
-                    "User-Agent": f"hhweb/{__version__}",
+                    "User-Agent": f"hhweb/{VERSION}",
                     "hh-client-package": "hhweb",
-                    "hh-client-version": __version__,
+                    "hh-client-version": VERSION,
                     "hh-client-language": "python",
                 },
                 timeout=self._timeouts(timeout_seconds),
