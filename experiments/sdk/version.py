@@ -1,4 +1,4 @@
-"""The version of this distribution, as client and server tell each other: the SDK's one look at the package above it."""
+"""The version of this distribution, which client and server tell each other: the SDK's only look at `hhweb`."""
 
 from hhweb import __version__
 

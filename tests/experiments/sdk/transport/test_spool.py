@@ -1,6 +1,7 @@
 """The spool: what a crash, a full disk or another process can do to it, and what they cannot."""
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.sdk.errors import ConfigurationError, SpoolError
-from experiments.sdk.transport import journal
+from experiments.sdk.transport import journal, run_lock
 from experiments.sdk.transport.run_lock import RunLock
 from experiments.sdk.transport.spool import RunSpool, Spool
 from tests.experiments.sdk.transport.samples import HEADER, RUN, finished, session_id
@@ -378,6 +379,33 @@ def test_a_lock_on_a_deleted_file_is_a_lock_on_nothing(tmp_path: Path) -> None:
     second.release()
     second.release()
     assert RunLock(tmp_path / "lock").acquire(patience_seconds=0)
+
+
+def test_where_the_system_has_no_locks_nothing_is_kept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "fcntl", None)
+    first, second = RunLock(tmp_path / "lock"), RunLock(tmp_path / "lock")
+    assert first.acquire(patience_seconds=0)
+    assert second.acquire(patience_seconds=0)
+    first.release()
+    second.release()
+
+
+def test_a_lock_whose_file_goes_while_it_is_taken_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    real_flock = fcntl.flock
+
+    def deleted_meanwhile(handle: int, operation: int) -> None:
+        real_flock(handle, operation)
+        path.unlink()
+        path.write_text("the next one's")
+        monkeypatch.setattr(fcntl, "flock", real_flock)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_meanwhile)
+    lock = RunLock(path)
+    assert lock.acquire()
+    assert not RunLock(path).acquire(patience_seconds=0)
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
