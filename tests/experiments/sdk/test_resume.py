@@ -1,0 +1,138 @@
+"""resume=: what the server has is not run again, what waits in the spool is delivered first."""
+
+import pytest
+
+from experiments.sdk.errors import ConfigurationError, NotFound
+from experiments.sdk.transport import client as transport_client
+from experiments.sdk.transport.spool import Spool
+from tests.experiments.sdk.squares import ROWS, is_spool_empty, kept, right, square
+
+pytestmark = pytest.mark.usefixtures("no_threads_left")
+
+RUN = "run-1"
+
+
+class Stops:
+    """square(), which notes its calls and is interrupted at one of them."""
+
+    def __init__(self, at):
+        self.at = at
+        self.calls = []
+
+    def __call__(self, inputs, ground_truth):
+        self.calls.append(inputs["n"])
+        if inputs["n"] == self.at:
+            raise KeyboardInterrupt
+        return square(inputs, ground_truth)
+
+
+@pytest.fixture
+def interrupted(run):
+    """A run that was interrupted at its sixth datapoint."""
+    with pytest.raises(KeyboardInterrupt):
+        run(Stops(5), ROWS, run_concurrently=False, run_id=RUN, name="first", evaluators=[right])
+    return RUN
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_only_what_the_server_lacks_is_run(run, server, alone, interrupted, in_turn):
+    assert server.runs[RUN]["status"] == "cancelled"
+    assert set(kept(server, RUN)) == {(f"EXT-row-{n}", 0) for n in range(5)}
+    function = Stops(None)
+    summary = run(function, ROWS, resume=RUN, evaluators=[right], run_concurrently=not in_turn)
+
+    assert sorted(function.calls) == list(range(5, 12))
+    assert (summary.run_id, summary.name, summary.status) == (RUN, "first", "completed")
+    assert [outcome.outputs for outcome in summary.outcomes] == [{"value": n * n} for n in range(12)]
+    assert [outcome.is_resumed for outcome in summary.outcomes] == [True] * 5 + [False] * 7
+    assert {outcome.delivered for outcome in summary.outcomes} == {True}
+    assert set(kept(server, RUN)) == {(f"EXT-row-{n}", 0) for n in range(12)}
+    stored = server.runs[RUN]
+    assert stored["status"] == "completed"
+    assert sorted(stored["event_ids"]) == sorted(server.sessions)
+    assert len(server.sent("/v1/runs", "POST")) == 1
+    assert is_spool_empty(alone)
+
+
+def test_a_run_that_is_complete_calls_nothing(run, server, interrupted):
+    run(square, ROWS, resume=RUN)
+    function = Stops(None)
+    summary = run(function, ROWS, resume=RUN)
+    assert function.calls == []
+    assert [outcome.is_resumed for outcome in summary.outcomes] == [True] * 12
+    assert server.runs[RUN]["status"] == "completed"
+    assert len(server.runs[RUN]["event_ids"]) == 12
+
+
+def test_more_repetitions_run_only_those_that_are_new(run, server):
+    run(square, ROWS[:3], run_id=RUN, repetitions=2)
+    function = Stops(None)
+    summary = run(function, ROWS[:3], resume=RUN, repetitions=3)
+    assert sorted(function.calls) == [0, 1, 2]
+    assert [outcome.is_resumed for outcome in summary.outcomes] == [True, True, False] * 3
+    assert len(kept(server, RUN)) == 9
+
+
+def test_failures_and_plain_outputs_come_back_as_they_were(run):
+    def sometimes(inputs):
+        if inputs["n"] == 1:
+            raise LookupError("gone")
+        return "text" if inputs["n"] else None
+
+    first = run(sometimes, ROWS[:3], run_id=RUN)
+    again = run(sometimes, ROWS[:3], resume=RUN)
+    for name in ("datapoint_id", "session_id", "outputs", "error", "inputs", "ground_truth"):
+        assert [getattr(each, name) for each in again.outcomes] == [getattr(each, name) for each in first.outcomes]
+
+
+def test_sessions_on_later_pages_are_found(run, monkeypatch, interrupted):
+    monkeypatch.setattr(transport_client, "EVENTS_PER_PAGE", 2)
+    function = Stops(None)
+    run(function, ROWS, resume=RUN)
+    assert sorted(function.calls) == list(range(5, 12))
+
+
+def test_a_run_of_other_data_is_refused(run, interrupted):
+    function = Stops(None)
+    with pytest.raises(ConfigurationError, match=r"Run run-1 was made on dataset EXT-.*the data changed"):
+        run(function, ROWS[1:], resume=RUN)
+    assert function.calls == []
+
+
+def test_a_run_that_nobody_knows_is_refused(run, alone):
+    with pytest.raises(NotFound, match="'unknown' does not exist"):
+        run(square, ROWS, resume="unknown")
+    assert is_spool_empty(alone)
+
+
+def test_a_run_that_is_being_executed_is_refused(run, server):
+    refusals = []
+
+    def resume_within(inputs):
+        if inputs["n"] == 0:
+            with pytest.raises(ConfigurationError, match="is being executed or replayed by another process") as caught:
+                run(square, ROWS, resume=RUN)
+            refusals.append(caught.value)
+        return square(inputs, None)
+
+    summary = run(resume_within, ROWS, run_id=RUN)
+    assert len(refusals) == 1
+    assert summary.status == "completed"
+    assert len(kept(server, RUN)) == 12
+
+
+def test_what_a_killed_client_left_in_the_spool_is_delivered_and_not_run_again(run, server, monkeypatch):
+    # As after a SIGKILL: datapoints in the journal, no end of the run, and the server never heard of it.
+    monkeypatch.setattr("experiments.sdk.open_run.CLOSE_SECONDS", 0.1)
+    server.stop()
+    with pytest.raises(KeyboardInterrupt):
+        run(Stops(5), ROWS, run_concurrently=False, run_id=RUN, name="first")
+    (waiting,) = Spool().pending()
+    assert (waiting.run_id, waiting.datapoints) == (RUN, 5)
+    server.start()
+    function = Stops(None)
+    summary = run(function, ROWS, resume=RUN)
+    assert sorted(function.calls) == list(range(5, 12))
+    assert (summary.name, summary.status) == ("first", "completed")
+    assert len(kept(server, RUN)) == 12
+    assert Spool().pending() == []
