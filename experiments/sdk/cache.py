@@ -73,22 +73,34 @@ def _hashed(parts: list[Any]) -> str:
 
 
 def source_of(function: Callable[..., Any]) -> list[Any]:
-    """What identifies a function: module, name, source, defaults and the values it closes over."""
+    """What identifies a function: module, name, source, and every value it is bound to.
+
+    Those are what it closes over, its defaults, the arguments of a partial, and the state of the object that it is a
+    method of.
+    """
+    bound: list[Any] = []
     while hasattr(function, "func") and not inspect.isfunction(function):
+        bound.append([list(getattr(function, "args", ())), dict(getattr(function, "keywords", {}))])
         function = function.func
-    if not inspect.isfunction(function) and not inspect.ismethod(function):
+    if not inspect.isfunction(function) and not inspect.ismethod(function) and not inspect.isbuiltin(function):
+        bound.append(_state(function))
         function = getattr(type(function), "__call__", function)  # noqa: B004 - its source, not whether it is there
+    elif inspect.ismethod(function):
+        bound.append(_state(function.__self__))
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):  # typed at a prompt, or compiled
         code = getattr(function, "__code__", None)
         source = repr((code.co_code, code.co_consts)) if code is not None else repr(function)
-    cells = getattr(function, "__closure__", None) or ()
-    closed = []
-    for cell in cells:
+    for cell in getattr(function, "__closure__", None) or ():
         try:
-            closed.append(cell.cell_contents)
+            bound.append(cell.cell_contents)
         except ValueError:  # not filled yet
-            closed.append(None)
-    defaults = [getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)]
-    return [getattr(function, "__module__", ""), getattr(function, "__qualname__", ""), source, defaults, closed]
+            bound.append(None)
+    bound += [getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)]
+    return [getattr(function, "__module__", ""), getattr(function, "__qualname__", ""), source, bound]
+
+
+def _state(instance: Any) -> Any:
+    """Class and attributes of an object; its own text where it has no attributes to look at."""
+    return [type(instance).__qualname__, vars(instance) if hasattr(instance, "__dict__") else instance]

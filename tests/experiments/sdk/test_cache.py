@@ -25,8 +25,14 @@ def made_with(limit):
 
 
 class Task:
+    def __init__(self, model="a"):
+        self.model = model
+
     def __call__(self, inputs):
-        return inputs
+        return inputs, self.model
+
+    def run(self, inputs):
+        return inputs, self.model
 
 
 def key(folder, function=task, configuration=None, row=ROW, repetition=0):
@@ -40,6 +46,11 @@ def test_the_key_is_source_closure_inputs_configuration_and_repetition(tmp_path)
         key(tmp_path, made_with(1)),
         key(tmp_path, made_with(2)),
         key(tmp_path, Task()),
+        key(tmp_path, Task("b")),
+        key(tmp_path, Task("a").run),
+        key(tmp_path, Task("b").run),
+        key(tmp_path, functools.partial(task, model="a")),
+        key(tmp_path, functools.partial(task, model="b")),
         key(tmp_path, configuration={"model": "a"}),
         key(tmp_path, configuration={"model": "b"}),
         key(tmp_path, row={"inputs": {"q": 2}}),
@@ -47,7 +58,7 @@ def test_the_key_is_source_closure_inputs_configuration_and_repetition(tmp_path)
     ]
     assert len(set(keys)) == len(keys)
     assert key(tmp_path) == keys[0]
-    assert key(tmp_path, functools.partial(task)) == keys[0]
+    assert key(tmp_path, Task("b")) == key(tmp_path, Task("b"))
     assert key(tmp_path, configuration={"a": 1, "b": 2}) == key(tmp_path, configuration={"b": 2, "a": 1})
 
 
