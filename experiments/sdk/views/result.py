@@ -177,7 +177,7 @@ def _of_kind(failure: Failure, kind: str) -> str:
 
 def _reasons_here(outcome: DatapointOutcome, is_waiting: bool) -> Iterator[tuple[str, str]]:
     if outcome.error is not None:
-        yield "function", preview(f"{outcome.error_type or 'error'}: {outcome.error}")
+        yield "function", preview(outcome.error)
     for name, error in outcome.evaluator_errors.items():
         yield "evaluator", preview(f"{name}: {error}")
     if outcome.delivered is False and not is_waiting:
