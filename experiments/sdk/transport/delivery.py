@@ -204,6 +204,7 @@ class Delivery:
     def _stop(self) -> None:
         with self._changed:
             self._has_stopped = True
+            self._changed.notify_all()
 
     def _loaded(self, part: list[Entry]) -> list[FinishedDatapoint]:
         """The datapoints of a part, read from the journal where they are not in memory; what is lost is refused."""

@@ -60,8 +60,12 @@ def _each(act: Callable[[FinishedDatapoint], None], batch: Sequence[FinishedData
     if len(batch) == 1:
         act(batch[0])
         return
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(min(len(batch), SIDE_BY_SIDE), "hhweb-delivery") as pool:
-        for done in [pool.submit(act, finished) for finished in batch]:
-            done.result()
+        sent = [pool.submit(act, finished) for finished in batch]
+        done, _ = wait(sent, return_when=FIRST_EXCEPTION)
+        # After a failure the rest is not worth a try, least of all at a server that hangs.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for each in done:
+            each.result()

@@ -155,6 +155,20 @@ def test_another_server_gets_single_calls_as_from_the_official_client(spool: Spo
     assert spool.pending() == []
 
 
+def test_another_server_that_hangs_is_not_asked_for_every_datapoint(spool: Spool) -> None:
+    with FaultServer(is_hhweb=False) as server, client_of(server.url, timeout_seconds=0.2) as client:
+        client.list_runs()
+        server.plan(*[hang()] * 100, path="/session/start")
+        delivery = delivering(client, None, batch_datapoints=40, retries=RetryPolicy(first_delay_seconds=60.0))
+        for number in range(40):
+            delivery.put(finished(number))
+        eventually(lambda: delivery._report.error is not None, seconds=2.0)
+        assert len(server.sent("/session/start")) <= 16
+        began = time.monotonic()
+        assert delivery.abandon().pending == ids(*range(40))
+        assert time.monotonic() - began < 1.0
+
+
 @pytest.mark.parametrize("fault", [answer(503), answer(429, retry_after=0.05), drop_before_storing(), hang(0.05)])
 def test_a_fault_in_the_middle_loses_and_doubles_nothing(
     server: FaultServer, client: Client, run_spool: RunSpool, fault: Any
