@@ -35,7 +35,7 @@ def resolve(
     """Settings from arguments, environment, `hhweb login`, or the data folder of an `hhweb up` beside us.
 
     Raises ConfigurationError when there is no address or no key, naming the ways to give one. A stored key is used
-    for its own server only.
+    for its own server only, and a key that was given never goes to an address that only a folder beside us names.
     """
     env = os.environ if environment is None else environment
     url = server_url or _first(env, URL_NAMES)
@@ -43,10 +43,14 @@ def resolve(
     shown = project or _first(env, PROJECT_NAMES)
     if not (url and key):
         for found in _stored(env):
-            if not url or url.rstrip("/") == found["url"].rstrip("/"):
-                url, key = url or found["url"], key or found["api_key"]
-                shown = shown or found.get("project") or None
-                break
+            if url and url.rstrip("/") != found["url"].rstrip("/"):
+                continue
+            # A folder that one happens to stand in may be anybody's: it must not say where one's own key goes.
+            if key and found["is_folder"] and key.strip() != found["api_key"]:
+                continue
+            url, key = url or found["url"], key or found["api_key"]
+            shown = shown or found["project"] or None
+            break
     if not key:
         raise ConfigurationError(
             "No API key: give api_key=…, set HH_API_KEY, or type `hhweb login`. "
@@ -96,14 +100,17 @@ def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _stored(env: Mapping[str, str]) -> list[dict[str, str]]:
-    """What `hhweb login` stored, then data folders of `hhweb up` beside us; unreadable ones are passed over."""
-    files = [config_folder(env) / "credentials.json", *(folder / "credentials.json" for folder in DATA_FOLDERS)]
+    """What `hhweb login` stored, then data folders of `hhweb up` beside us; unreadable ones are passed over.
+
+    `is_folder` is "" for the former.
+    """
+    files = [(config_folder(env), ""), *((folder, "yes") for folder in DATA_FOLDERS)]
     found = []
-    for file in files:
+    for folder, is_folder in files:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            found.append({name: str(content[name]) for name in ("url", "api_key")})
-            found[-1]["project"] = str(content.get("project") or "")
+            content = json.loads((folder / "credentials.json").read_text(encoding="utf-8"))
+            credentials = {name: str(content[name]) for name in ("url", "api_key")}
+            found.append({**credentials, "project": str(content.get("project") or ""), "is_folder": is_folder})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found

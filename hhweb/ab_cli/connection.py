@@ -154,8 +154,9 @@ def find_server(url: str | None, api_key: str | None, data: Path | None) -> tupl
         for folder in DATA_FOLDERS:
             if (folder / "credentials.json").is_file():
                 found = _credentials(folder / "credentials.json")
-                # A key of this folder is good for its own server only.
-                if not url or url.rstrip("/") == found["url"].rstrip("/"):
+                # A key of this folder is good for its own server only, and one of elsewhere is none of its business.
+                is_its_own = api_key is None or api_key == found["api_key"]
+                if is_its_own and (not url or url.rstrip("/") == found["url"].rstrip("/")):
                     return url or found["url"], api_key or found["api_key"]
     if not url:
         raise click.UsageError("Which server? Give --url, set HH_API_URL, or point --data at a folder of `hhweb up`.")
