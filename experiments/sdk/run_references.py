@@ -34,10 +34,13 @@ def find_run(client: "Client", reference: str, *, exclude: str | None = None) ->
         return _latest(client, branch, exclude)
     if found := _by_id(client, reference):
         return found
+    is_excluded = exclude is not None and exclude.startswith(reference)
     for run in runs_newest_first(client, name=reference):
-        if run.name == reference and run.run_id != exclude:
-            return run
-    return _by_prefix(client, reference, exclude)
+        if run.name == reference:
+            if run.run_id != exclude:
+                return run
+            is_excluded = True
+    return _by_prefix(client, reference, exclude, is_excluded=is_excluded)
 
 
 def runs_newest_first(client: "Client", *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator["ExperimentRun"]:
@@ -81,7 +84,7 @@ def _by_id(client: "Client", reference: str) -> "ExperimentRun | None":
         return None
 
 
-def _by_prefix(client: "Client", reference: str, exclude: str | None) -> "ExperimentRun":
+def _by_prefix(client: "Client", reference: str, exclude: str | None, *, is_excluded: bool) -> "ExperimentRun":
     found: list[ExperimentRun] = []
     if len(reference) >= _SHORTEST_PREFIX:
         matching = (run for run in runs_newest_first(client) if run.run_id.startswith(reference))
@@ -90,6 +93,8 @@ def _by_prefix(client: "Client", reference: str, exclude: str | None) -> "Experi
         shown = ", ".join(f"{run.run_id} ({run.name or 'no name'})" for run in found[:_SHOWN])
         raise ConfigurationError(f"{len(found)} runs begin with {reference!r}: {shown}. Give more of the id.")
     if not found:
+        if is_excluded:
+            raise NotFound(f"No other run than {exclude} itself is called {reference!r}; name another one.")
         raise NotFound(
             f"No run has the id or name {reference!r}, and none begins with it (at least {_SHORTEST_PREFIX} "
             "characters). `hhweb runs list` shows what is there."

@@ -13,6 +13,7 @@ import click
 from experiments.sdk.errors import ExperimentError
 from hhweb.client_cli.connection import (
     EXIT_DONE,
+    EXIT_INTERRUPTED,
     EXIT_NOT_PASSED,
     EXIT_WAITING,
     Refused,
@@ -114,9 +115,12 @@ def run_command(
         given["resume"] = _found(settings, resume).run_id
     against = _found(settings, baseline) if baseline is not None else None
     printed = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with printed, _environment(settings), loaded(path) as program:
-        results = _results(program, name, {"print_results": False, **given})
-        has_printed = results is program.results and sys.stdout.isatty() and not os.environ.get("CI")
+    try:
+        with printed, _environment(settings), loaded(path) as program:
+            results = _results(program, name, {"print_results": False, **given})
+            has_printed = results is program.results and sys.stdout.isatty() and not os.environ.get("CI")
+    except KeyboardInterrupt:  # evaluate() has said what becomes of the run
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     comparisons = [_compared(settings, result, against) for result in results]
     if as_json:
         pairs = zip(results, comparisons, strict=True)
@@ -127,6 +131,11 @@ def run_command(
                 result.print_table()
             if compared is not None:
                 compared.print_table()
+    for result in results:
+        for metric in unjudged(result):
+            note(
+                f"Run {result.run_id}: metric {metric!r} has a threshold but no value; is it spelled as in the result?"
+            )
     click.get_current_context().exit(max(exit_code(result, allow_failures=allow_failures) for result in results))
 
 
@@ -143,10 +152,20 @@ def exit_code(result: "ExperimentResultSummary", *, allow_failures: bool) -> int
     """0 done and passed, 1 not passed, 3 something waits in the spool."""
     if result.status == "pending_upload":
         return EXIT_WAITING
-    if result.status != "completed" or result.delivery_failures:  # what a server refused is not to be allowed
+    # What a server refused, or nobody could judge, is no failure of a datapoint that might be allowed.
+    if result.status != "completed" or result.delivery_failures or unjudged(result):
         return EXIT_NOT_PASSED
     has_failed = bool(result.failed or result.function_failures or result.evaluator_failures)
     return EXIT_NOT_PASSED if has_failed and not allow_failures else EXIT_DONE
+
+
+def unjudged(result: "ExperimentResultSummary") -> list[str]:
+    """Metrics that have a threshold in this run but no value anywhere, as a misspelled one."""
+    run = result.run_object
+    ranges = run.metadata.get("passing_ranges") if run is not None else None
+    if not isinstance(ranges, dict) or result.status != "completed":
+        return []
+    return [metric for metric in ranges if metric not in result.metrics.list_metrics()]
 
 
 def _settings_of(options: Json) -> Json:

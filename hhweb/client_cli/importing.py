@@ -13,7 +13,7 @@ SHOWN_DIFFERENCES = 50
 PROGRESS_STEP = 5_000
 
 
-@click.command("import")
+@click.command("import", short_help="Bring experiments from other tools.")
 @click.argument("tool", type=click.Choice(FORMATS), metavar="TOOL")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", help="Name of datasets and runs that have none in the files; else the name of PATH.")

@@ -67,6 +67,14 @@ def test_the_beginning_of_an_id_must_be_of_one_run(server, client):
         find_run(client, "abcd")
 
 
+@pytest.mark.parametrize("reference", ["nightly", "efgh"])
+def test_a_run_is_not_looked_for_among_others_without_a_word(server, client, reference):
+    store(server, "efgh-1", name="nightly")
+
+    with pytest.raises(NotFound, match=f"No other run than efgh-1 itself is called '{reference}'"):
+        find_run(client, reference, exclude="efgh-1")
+
+
 @pytest.mark.parametrize("reference", ["efg", "none of that", "a/b"])
 def test_what_no_run_is_called_is_said_with_the_way_to_look(server, client, reference):
     store(server, "efgh-1")

@@ -115,6 +115,13 @@ def test_a_plain_function_runs_on_data_and_evaluators_that_are_named(run, folder
     )
 
 
+def test_a_threshold_of_a_metric_that_is_nowhere_does_not_pass(run, folder):
+    result = run("experiments", "run", "project/sums.py", "--passing", "exakt=1", "--allow-failures")
+
+    assert result.exit_code == 1
+    assert "metric 'exakt' has a threshold but no value" in result.stderr
+
+
 def test_a_dataset_of_the_server_takes_the_place_of_the_declared_file(document, folder):
     pushed = document("datasets", "push", "sums.jsonl", "--name", "sums of the command line")
 
@@ -311,6 +318,7 @@ def test_an_interrupt_stores_what_has_finished_and_ends_with_130(folder, server)
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130, said
+    assert said.count("Interrupted") == 1
     with Client(server_url=server.url, api_key=server.credentials["api_key"]) as client:
         (stored,) = client.list_runs(name="slow")[0]
     assert stored.status == "cancelled"
