@@ -1,0 +1,118 @@
+"""Ctrl-C, once and twice, in real processes: the run ends as cancelled, and nothing finished is lost or run again."""
+
+import signal
+import time
+
+import pytest
+
+from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.replay import replay
+from experiments.sdk.transport.spool import Spool
+from tests.experiments.sdk.fault_server import hang
+from tests.experiments.sdk.process.clients import counted, rows
+from tests.experiments.sdk.squares import is_spool_empty, kept
+
+pytestmark = pytest.mark.process
+
+RUN = "run-1"
+COUNT = 40
+MODES = ["threads", "tasks", "in turn"]
+# Of the interpreter's own end after KeyboardInterrupt; a shell shows 130.
+INTERRUPTED = -signal.SIGINT
+
+
+def stored_numbers(server):
+    return {int(datapoint_id.removeprefix("EXT-row-")) for datapoint_id, _ in kept(server, RUN)}
+
+
+def resumed_numbers(run):
+    """Finish the run in this process; the numbers that the function is called for, and the summary."""
+    called = []
+
+    def work(inputs):
+        called.append(inputs["n"])
+        return {"value": inputs["n"] ** 2}
+
+    summary = run(work, rows(COUNT), resume=RUN)
+    return called, summary
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_interrupted_run_is_cancelled_and_resumed_without_calling_anything_twice(run, server, start, alone, mode):
+    child = start(run_id=RUN, datapoints=COUNT, seconds=0.02, mode=mode)
+    child.wait_for_lines(20)
+    child.process.send_signal(signal.SIGINT)
+    code, summary = child.ended()
+
+    assert (code, summary) == (INTERRUPTED, None)
+    stored, ended = stored_numbers(server), set(counted(child.calls(), "end"))
+    # A thread is waited for; a task, or this thread's own call, may be cut between its end and its evaluators.
+    assert stored <= ended
+    assert len(ended - stored) <= {"threads": 0, "tasks": 4, "in turn": 1}[mode]
+    assert server.runs[RUN]["status"] == "cancelled"
+    assert sorted(server.runs[RUN]["event_ids"]) == sorted(server.sessions)
+    assert f"Interrupted: {len(stored)} of {COUNT} are finished and being stored." in child.said()
+    assert f"Run {RUN} is cancelled; go on with evaluate(..., resume='{RUN}')." in child.said()
+    assert is_spool_empty(alone)
+
+    called, summary = resumed_numbers(run)
+    assert sorted(called) == sorted(set(range(COUNT)) - stored)
+    assert summary.status == server.runs[RUN]["status"] == "completed"
+    assert stored_numbers(server) == set(range(COUNT))
+
+
+def test_a_second_interrupt_leaves_at_once_with_everything_finished_in_the_spool(run, server, start, alone):
+    server.plan(*[hang()] * 20, path="/opentelemetry")
+    child = start(run_id=RUN, datapoints=COUNT, seconds=0.02)
+    child.wait_for_lines(20)
+    child.process.send_signal(signal.SIGINT)
+    child.wait_to_say("are finished and being stored.")
+    began = time.monotonic()
+    child.process.send_signal(signal.SIGINT)
+    assert child.ended() == (INTERRUPTED, None)
+    assert time.monotonic() - began < 5
+
+    ended = set(counted(child.calls(), "end"))
+    assert server.sessions == {}
+    assert f"{len(ended)} finished datapoints and the end of the run wait in" in child.said()
+    server.forget_plans()
+    with Client(server_url=server.url, api_key="key") as client:
+        (replayed,) = replay(client, Spool())
+    assert (replayed.error, replayed.delivered, replayed.is_finished) == (None, len(ended), True)
+    assert stored_numbers(server) == ended
+    assert server.runs[RUN]["status"] == "cancelled"
+    called, _ = resumed_numbers(run)
+    assert sorted(called) == sorted(set(range(COUNT)) - ended)
+
+
+@pytest.mark.parametrize("mode", ["threads", "tasks"])
+def test_a_function_that_hangs_does_not_hold_up_an_interrupt(server, start, alone, mode):
+    child = start(run_id=RUN, datapoints=COUNT, seconds=0.01, mode=mode, hang=[12])
+    child.wait_for_lines(2 * COUNT - 1)  # all but the one that hangs have ended
+    began = time.monotonic()
+    child.process.send_signal(signal.SIGINT)
+    if mode == "threads":
+        time.sleep(0.3)  # it is being waited for; the second one says not to
+        child.process.send_signal(signal.SIGINT)
+    assert child.ended() == (INTERRUPTED, None)
+    assert time.monotonic() - began < 5
+    assert stored_numbers(server) == set(range(COUNT)) - {12}
+    assert server.runs[RUN]["status"] == "cancelled"
+    assert is_spool_empty(alone)
+
+
+def test_an_interrupt_while_the_server_is_away_leaves_a_cancelled_run_in_the_spool(run, server, start, alone):
+    server.stop()
+    child = start(run_id=RUN, datapoints=COUNT, seconds=0.02, patience=0.2)
+    child.wait_for_lines(20)
+    child.process.send_signal(signal.SIGINT)
+    assert child.ended() == (INTERRUPTED, None)
+    ended = set(counted(child.calls(), "end"))
+    (waiting,) = Spool().pending()
+    assert (waiting.datapoints, waiting.is_finished, waiting.is_locked) == (len(ended), True, False)
+    assert f"deliver it with `hhweb spool replay {RUN}`" in child.said()
+    server.start()
+    called, summary = resumed_numbers(run)
+    assert sorted(called) == sorted(set(range(COUNT)) - ended)
+    assert stored_numbers(server) == set(range(COUNT))
+    assert summary.status == server.runs[RUN]["status"] == "completed"
