@@ -1,6 +1,7 @@
 """The `dataset` argument: a list of dicts, a file, a frame; or a dataset that the server stores."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +42,8 @@ def read_file(path: Path) -> list[Row]:
     if kind not in (".json", ".jsonl", ".ndjson", ".csv"):
         raise ConfigurationError(f"Dataset {path} is of no known kind; use {FORMATS}.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # Ends of lines as they are: inside of quotes they belong to the cell.
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"Dataset {path} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError as error:
@@ -97,7 +99,8 @@ def nested(row: Mapping[str, Any]) -> Row:
 
 
 def _csv_rows(path: Path, text: str) -> Iterable[Row]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    # Not splitlines(): it also cuts at U+2028 and the like, which stand in texts unquoted.
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
             if None in row:

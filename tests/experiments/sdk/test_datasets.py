@@ -81,3 +81,19 @@ def test_frames_lose_their_missing_values_and_numpy_types():
         {"inputs": {"n": 2}, "ground_truth": {"x": None}},
     ]
     assert type(rows[0]["inputs"]["n"]) is int
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_unusual_line_ends_inside_cells_tear_no_rows(tmp_path, separator):
+    (tmp_path / "a.csv").write_text(f"inputs.q,ground_truth.a\none{separator}two,x\nthree,y\n", newline="")
+    assert datasets.read_file(tmp_path / "a.csv") == [
+        {"inputs": {"q": f"one{separator}two"}, "ground_truth": {"a": "x"}},
+        {"inputs": {"q": "three"}, "ground_truth": {"a": "y"}},
+    ]
+
+
+def test_line_ends_of_windows_are_line_ends(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'a,b\r\n1,"x\r\ny"\r\n')
+    (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\r\n{"a": 2}\r\n')
+    assert datasets.read_file(tmp_path / "a.csv") == [{"a": "1", "b": "x\r\ny"}]
+    assert datasets.read_file(tmp_path / "a.jsonl") == [{"a": 1}, {"a": 2}]
