@@ -37,8 +37,9 @@ def test_the_commands_of_the_document_run_in_their_order(lonely, alone, server):
                 assert result.exit_code == int(wanted[1] if wanted else 0), f"{line}\n{result.output}"
                 ended.append(result)
 
-    assert len(ended) == 19
+    assert len(ended) == 20
     assert (alone / "pulled.jsonl").read_text() == (alone / "sums.jsonl").read_text()
+    assert "sums again" in (alone / "report.html").read_text()
     assert (alone / "metrics.csv").read_text().startswith("run_id,metric_name")
     assert "Nothing to do" in next(result.stdout for result in ended if "has these 2 rows" in result.stdout)
 
