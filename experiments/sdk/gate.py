@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from experiments.sdk.baselines import find_baseline, is_latest
 from experiments.sdk.errors import ConfigurationError, NotFound
 from experiments.sdk.gate_rules import (
     Figures,
@@ -19,6 +20,7 @@ from experiments.sdk.gate_rules import (
     least_pairs,
     plain,
 )
+from experiments.sdk.run_references import find_run
 
 if TYPE_CHECKING:
     from experiments.sdk.models import ExperimentResultSummary, ExperimentRun
@@ -127,13 +129,12 @@ def check(client: "Client", run: str, baseline: str | None, rules: Rules) -> Gat
     be judged: a regression without baseline, confidence on a server that is no hhweb.
     """
     from experiments.sdk.results import get_run_result
-    from experiments.sdk.run_references import find_run
     from experiments.sdk.transport.client import segment
 
     if rules.max_regressions and baseline is None:
         raise ConfigurationError("A regression is against a baseline: give a run id, or latest:BRANCH.")
     found = find_run(client, run)
-    old = _baseline(client, baseline, found.run_id)
+    old = _baseline(client, baseline, found)
     result = get_run_result(client, found.run_id, aggregate_function=rules.aggregate_function)
     common, found_figures, warnings = _compared(client, found, old, rules) if old is not None else (0, [], [])
     figures = by_name(found_figures)
@@ -161,21 +162,16 @@ def _link(client: "Client", path: str) -> str | None:
     return f"{client.settings.server_url}/console/{path}" if client.is_hhweb else None
 
 
-def _baseline(client: "Client", reference: str | None, run_id: str) -> "ExperimentRun | None":
-    from experiments.sdk.run_references import find_run
-
+def _baseline(client: "Client", reference: str | None, run: "ExperimentRun") -> "ExperimentRun | None":
     if reference is None:
         return None
     try:
-        old = find_run(client, reference, exclude=run_id)
+        return find_baseline(client, reference, run)
     except NotFound:
         # A wrong id is a mistake; a branch without a run is a beginning.
-        if reference.partition(":")[0].strip() == "latest":
+        if is_latest(reference):
             return None
         raise
-    if old.run_id == run_id:
-        raise ConfigurationError(f"Run and baseline are the same run, {run_id}.")
-    return old
 
 
 def _compared(

@@ -65,6 +65,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     type=FILE,
     help=f"File to append a Markdown summary to; {GITHUB_SUMMARY} when nothing is said.",
 )
+@click.option("--comment", is_flag=True, help="In a GitHub job: keep one comment on the pull request up to date.")
 @click.option("--junit", "junit_file", type=FILE, help="File for JUnit XML, one test case per rule.")
 @JSON
 @with_client
@@ -83,6 +84,7 @@ def gate_command(
     aggregate_function: str,
     summary: Path | None,
     junit_file: Path | None,
+    comment: bool,
     as_json: bool,
 ) -> None:
     """Decide whether a run is good enough: for CI.
@@ -111,6 +113,8 @@ def gate_command(
         raise click.UsageError("--confidence is about regressions: give --max-regression as well.")
     report = check(client, run, baseline, rules)
     _write(report, summary, junit_file)
+    if comment:
+        _comment(report)
     if as_json:
         echo_json(report.to_json())
     else:
@@ -131,6 +135,22 @@ def _write(report: "GateReport", summary: Path | None, junit_file: Path | None) 
             junit_file.write_text(junit(report), encoding="utf-8")
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}.") from None
+
+
+def _comment(report: "GateReport") -> None:
+    """A comment that cannot be written is told; it is no reason to fail, nor to pass."""
+    from experiments.sdk.errors import ExperimentError
+    from experiments.sdk.gate_output import markdown
+    from experiments.sdk.github import keep_comment, pull_request
+
+    try:
+        target = pull_request(os.environ)
+        if target is None:
+            note("No comment was written: this is no GitHub job of a pull request.")
+        else:
+            note(f"Comment: {keep_comment(target, markdown(report))}")
+    except ExperimentError as error:
+        note(f"No comment was written. {error}")
 
 
 def _say(report: "GateReport") -> None:

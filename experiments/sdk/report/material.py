@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments.sdk.errors import ConfigurationError, NotFound
+from experiments.sdk.baselines import find_baseline
+from experiments.sdk.errors import NotFound
 from experiments.sdk.gate_rules import Figures
 
 if TYPE_CHECKING:
@@ -105,9 +106,7 @@ def gathered(client: "Client", run: str, baseline: str | None) -> Material:
     from experiments.sdk.run_references import find_run
 
     found = find_run(client, run)
-    old = find_run(client, baseline, exclude=found.run_id) if baseline is not None else None
-    if old is not None and old.run_id == found.run_id:
-        raise ConfigurationError(f"Run and baseline are the same run, {found.run_id}.")
+    old = find_baseline(client, baseline, found) if baseline is not None else None
     result = get_run_result(client, found.run_id)
     failing = sorted((row for row in result.datapoints if row.passed is False), key=lambda row: not has_crashed(row))
     return Material(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from tests.experiments.sdk.github_server import serve_github
 from tests.hhweb.client_cli.seeding import store_run
 
 pytestmark = pytest.mark.process
@@ -30,10 +31,8 @@ def test_a_good_run_passes_and_says_by_how_much(run, client, old):
     result = run("gate", "--run", new, "--baseline", old, *options, "--max", "latency=95", "--require-pass-rate", 1)
     assert result.exit_code == 0, result.output
     assert "hints against plain: passed\n" in result.stdout
-    assert (
-        "accuracy: at most 0.02 worse than the baseline (passed): From 0.695 to 0.725: better by 0.03 (higher is better)."
-        in result.stdout
-    )
+    assert "accuracy: at most 0.02 worse than the baseline (passed): From 0.695 to 0.725: " in result.stdout
+    assert ": better by 0.03 (higher is better)." in result.stdout
     assert "latency: at most 95 (passed): The average is 90." in result.stdout
     assert f"/console/runs/compare/?baseline={old}&candidate={new}" in result.stdout
 
@@ -177,3 +176,34 @@ def test_a_file_that_cannot_be_written_is_named(run, client, old, alone):
     result = run("gate", "--run", old, "--junit", alone / "no" / "gate.xml")
     assert result.exit_code == 2
     assert "gate.xml cannot be written: No such file or directory." in result.stderr
+
+
+def test_a_comment_is_kept_and_its_absence_told_without_failing(run, client, old, alone, monkeypatch):
+    options = ["gate", "--run", old, "--comment"]
+    result = run(*options)
+    assert (result.exit_code, "No comment was written: this is no GitHub job" in result.stderr) == (0, True)
+    (alone / "event.json").write_text('{"pull_request": {"number": 7}}')
+    with serve_github() as github:
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "o/r")
+        monkeypatch.setenv("GITHUB_EVENT_PATH", str(alone / "event.json"))
+        told = run(*options)
+        assert (told.exit_code, "No comment was written. No GITHUB_TOKEN" in told.stderr) == (0, True)
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+        assert "Comment: https://github.test/o/r/pull/7#issuecomment-1001" in run(*options).stderr
+        assert "hhweb gate: passed" in github.comments[1001]["body"]
+
+
+def test_latest_means_the_same_experiment_first(run, client):
+    branch = f"branch-{uuid.uuid4()}"
+    name = f"answers {branch}"
+    first = store_run(client, name, {"accuracy": OLD}, branch=branch)
+    other = store_run(client, f"{name}, another", {"accuracy": OLD}, branch=branch)
+    store_run(client, name, {"accuracy": OLD}, branch="elsewhere")
+    new = store_run(client, name, {"accuracy": OLD}, branch="feature")
+    lone = store_run(client, "of its own name", {"accuracy": OLD}, branch="feature")
+    for judged, expected in ((new, first), (lone, other)):
+        found = run(
+            "gate", "--run", judged, "--baseline", f"latest:{branch}", "--max-regression", "accuracy=0", "--json"
+        )
+        assert json.loads(found.stdout)["baseline_id"] == expected
