@@ -5,6 +5,7 @@ Instrumentors patch a library once per process, so they cannot be made per datap
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -50,26 +51,59 @@ class _RoutingTracer(trace_api.Tracer):
         return self._here().start_as_current_span(*args, **kwargs)
 
 
+_lock = threading.Lock()
+_users: dict[int, list[Any]] = {}  # by the instrumentor's identity: [it, how many runs use it]
+
+
 @contextlib.contextmanager
 def instrumented(instrumentors: Sequence[Any] | None) -> Iterator[None]:
     """Switch instrumentors on for the block. An item is an instrumentor, or a function that makes one.
 
-    One that cannot be switched on is a ConfigurationError: silently missing spans help nobody.
+    Instrumentors are singletons of a process: one that several runs use at once stays on until the last of them ends,
+    and one that the user had switched on for a provider of their own stays as it is, with a warning. One that cannot be
+    switched on is a ConfigurationError: silently missing spans help nobody.
     """
-    active: list[Any] = []
+    mine: list[Any] = []
     try:
         for item in instrumentors or ():
             instrumentor = item if hasattr(item, "instrument") and not isinstance(item, type) else item()
-            try:
-                instrumentor.instrument(tracer_provider=RoutingProvider())
-            except Exception as error:
-                name = type(instrumentor).__name__
-                raise ConfigurationError(f"Instrumentor {name} could not be switched on: {error}") from error
-            active.append(instrumentor)
+            if _switch_on(instrumentor):
+                mine.append(instrumentor)
         yield
     finally:
-        for instrumentor in reversed(active):
-            try:
-                instrumentor.uninstrument()
-            except Exception as error:
-                log.warning("Instrumentor %s could not be switched off: %s", type(instrumentor).__name__, error)
+        for instrumentor in reversed(mine):
+            _switch_off(instrumentor)
+
+
+def _switch_on(instrumentor: Any) -> bool:
+    name = type(instrumentor).__name__
+    with _lock:
+        if (user := _users.get(id(instrumentor))) is not None:
+            user[1] += 1
+            return True
+        if getattr(instrumentor, "is_instrumented_by_opentelemetry", False) is True:
+            log.warning(
+                "Instrumentor %s is on already, with a provider of its own: its spans go there. "
+                "Switch it off before the experiment to have them here.",
+                name,
+            )
+            return False
+        try:
+            instrumentor.instrument(tracer_provider=RoutingProvider())
+        except Exception as error:
+            raise ConfigurationError(f"Instrumentor {name} could not be switched on: {error}") from error
+        _users[id(instrumentor)] = [instrumentor, 1]
+        return True
+
+
+def _switch_off(instrumentor: Any) -> None:
+    with _lock:
+        user = _users[id(instrumentor)]
+        user[1] -= 1
+        if user[1]:
+            return
+        del _users[id(instrumentor)]
+        try:
+            instrumentor.uninstrument()
+        except Exception as error:
+            log.warning("Instrumentor %s could not be switched off: %s", type(instrumentor).__name__, error)

@@ -331,6 +331,27 @@ def test_an_instrumentor_that_fails_is_named_and_the_others_are_switched_off(cap
     assert "Stuck could not be switched off: stuck" in caplog.text
 
 
+def test_an_instrumentor_of_two_runs_stays_on_until_the_last_ends():
+    library = Library()
+    shared = Instrumentor(library)
+    with instrumented([shared]):
+        with instrumented([shared]):
+            assert library.tracer is not None
+        assert library.tracer is not None
+    assert library.tracer is None
+
+
+def test_an_instrumentor_that_the_user_had_on_is_left_alone(caplog):
+    library = Library()
+    theirs = Instrumentor(library)
+    library.tracer = "the user's"
+    theirs.is_instrumented_by_opentelemetry = True
+    with instrumented([theirs]):
+        assert library.tracer == "the user's"
+    assert library.tracer == "the user's"
+    assert "Instrumentor Instrumentor is on already" in caplog.text
+
+
 def test_the_routing_provider_records_nothing_outside():
     span = RoutingProvider().get_tracer("x").start_span("nowhere")
     assert span.is_recording() is False
