@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from experiments.sdk.report import datapoints, pictures, sections
 from experiments.sdk.report.material import Comparison, Material
+from experiments.sdk.version import VERSION
 from experiments.sdk.views.result import metric_details
 from governance.domain.formats import exact, plural, rate
-from hhweb import __version__
 
 if TYPE_CHECKING:
     from experiments.sdk.models import ExperimentRun
@@ -170,4 +170,4 @@ def _foot(material: Material, now: dt.datetime) -> str:
     if material.has_console:
         address = f"{material.server_url}/console/runs/{quote(material.run.run_id, safe='')}/"
         where = f'<span><a href="{escape(address)}" rel="noopener noreferrer">This run in the console</a></span>'
-    return f"<footer><span>hhweb {escape(__version__)}, written {made}</span>{where}</footer>"
+    return f"<footer><span>hhweb {escape(VERSION)}, written {made}</span>{where}</footer>"
