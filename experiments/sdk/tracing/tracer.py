@@ -33,6 +33,9 @@ SCOPE = "hhweb"
 SOURCE = "evaluation"
 MAX_ID = 255  # characters, as the server's columns hold
 SPANS_PER_BATCH = 512
+MAX_WAITING = (
+    1_000  # pieces of a tracer by itself, which has no journal: a server that is away must not fill the memory
+)
 FLUSH_SECONDS = 30.0
 BUCKETS = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
 Deliver = Callable[[FinishedDatapoint], None]
@@ -92,6 +95,7 @@ class Tracer:
         self.provider = IsolatedProvider(seed=seed, on_end=self._collect)
         self._deliver = deliver
         self._is_closed = False
+        self._dropped = 0
         self._error: str | None = None
         self._ended_ms: float | None = None
         self._background: tuple[Client, Delivery] | None = None
@@ -238,7 +242,13 @@ class Tracer:
         with self._lock:
             if self._background is None:
                 self._background = _background(self._settings)
-            self._background[1].put(finished)
+            delivery = self._background[1]
+            if delivery.waiting >= MAX_WAITING:
+                self._dropped += len(finished.spans)
+                if self._dropped == len(finished.spans):
+                    log.warning("The server is away and %d pieces wait: events are dropped from now on.", MAX_WAITING)
+                return
+            delivery.put(finished)
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Send what has ended and wait until the server has it; True when it has. Nothing to do inside evaluate()."""
@@ -253,9 +263,11 @@ class Tracer:
         client, delivery = background
         report = delivery.close(timeout_seconds)
         client.close()
-        if not report.pending and not report.refused:
+        if not delivery.waiting and not report.refused and not self._dropped:
             return True
         reasons = [*report.refused.values(), *([str(report.error)] if report.error else [])]
+        if self._dropped:
+            reasons.append(f"{self._dropped} events were dropped while the server was away")
         log.warning("Session %s was not stored whole: %s", self.session_id, "; ".join(reasons[:3]))
         return False
 

@@ -81,6 +81,11 @@ class Delivery:
         """Whether the server is away, as far as the last tries tell."""
         return self._is_offline
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces are in the queue."""
+        return len(self._outbox)
+
     def start(self) -> None:
         """Start sending, first what an earlier process of this run left in the spool."""
         with self._changed:

@@ -1,6 +1,7 @@
 """Tracers: spans, isolation, enrichment, threads, tasks, instrumentors; OpenTelemetry's globals stay untouched."""
 
 import asyncio
+import re
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from experiments.sdk.errors import ConfigurationError
 from experiments.sdk.tracing.current import current_tracer
 from experiments.sdk.tracing.provider import SeededIds
 from experiments.sdk.tracing.routing import RoutingProvider, instrumented
+from experiments.sdk.tracing.tracer import MAX_WAITING
 from tests.experiments.sdk.fault_server import FaultServer
 
 IDS = {"run_id": "r", "dataset_id": "EXT-d", "datapoint_id": "EXT-1"}
@@ -400,9 +402,12 @@ def test_a_tracer_by_itself_says_when_the_server_is_away(caplog):
     with FaultServer() as gone:
         url = gone.url
     tracer = Tracer(server_url=url, api_key="k")
-    with tracer.span("lost"):
-        pass
+    for _ in range(MAX_WAITING + 200):
+        with tracer.span("lost"):
+            pass
     assert tracer.flush(0.2) is False
     tracer.shutdown()
     assert f"Session {tracer.session_id} was not stored whole" in caplog.text
     assert url in caplog.text
+    assert caplog.text.count("events are dropped from now on") == 1
+    assert re.search(r"\b\d\d+ events were dropped while the server was away", caplog.text)
