@@ -1,12 +1,10 @@
-"""What people see of results and comparisons: on terminals of any width, in notebooks, in data frames."""
+"""What people see of results and comparisons on terminals of any width."""
 
 import contextlib
-import html.parser
 import io
 import os
 import pty
 import re
-import sys
 import threading
 from typing import Any
 
@@ -14,70 +12,17 @@ import pytest
 
 from experiments.sdk.models import (
     DatapointMetric,
-    DatapointOutcome,
     DatapointResult,
     ExperimentResultSummary,
-    ExperimentRun,
     MetricComparison,
-    MetricDatapoints,
-    MetricDetail,
     Metrics,
     PassingRange,
     RunComparisonResult,
 )
-from experiments.sdk.rendering import print_comparison, print_result, result_html
+from experiments.sdk.rendering import print_comparison, print_result
 from experiments.sdk.views.parts import percentage, range_text, shortened
 from experiments.sdk.views.result import console_url, failures
-
-RUN = "7c0f5ac1-6a6f-4b41-8f0e-2a4c8f5b9d11"
-LONG_NAME = "answer_relevancy_with_a_rather_long_name_that_nobody_reads_to_its_end"
-
-
-def detail(name: str, aggregate: float | None, values: list[Any], **more: Any) -> MetricDetail:
-    return MetricDetail(
-        metric_name=name, event_name=more.pop("event", "answer"), aggregate=aggregate, values=values, **more
-    )
-
-
-def row(number: int, *, accuracy: float = 0.9, passed: bool = True) -> DatapointResult:
-    metric = DatapointMetric(name="accuracy", event_name="answer", value=accuracy, passed=passed)
-    return DatapointResult(datapoint_id=f"EXT-{number:016x}", session_id=f"s{number}", passed=passed, metrics=[metric])
-
-
-def outcome(number: int, **more: Any) -> DatapointOutcome:
-    said = {"inputs": {"q": f"question {number}"}, "delivered": True, **more}
-    return DatapointOutcome(datapoint_id=f"EXT-{number:016x}", session_id=f"s{number}", **said)
-
-
-def completed(**more: Any) -> ExperimentResultSummary:
-    """Fifteen datapoints of which three failed, with a metric of every kind."""
-    rows = [row(number, accuracy=0.2 if number < 3 else 0.9, passed=number >= 3) for number in range(15)]
-    passed, failed = ([each.datapoint_id or "" for each in rows if each.passed is verdict] for verdict in (True, False))
-    said: dict[str, Any] = {
-        "run_id": RUN,
-        "name": "prompt 3",
-        "status": "completed",
-        "passed": passed,
-        "failed": failed,
-        "server_url": "http://127.0.0.1:8000/",
-        "metrics": Metrics(
-            aggregation_function="average",
-            details=[
-                detail(
-                    "accuracy",
-                    0.76,
-                    [each.metrics[0].value for each in rows],
-                    passing_range=PassingRange(min=0.5),
-                    datapoints=MetricDatapoints(passed=passed, failed=failed),
-                ),
-                detail(LONG_NAME, 1240.5, [1240.5] * 15, passing_range=PassingRange(min=0, max=2000)),
-                detail("undefined", None, []),
-            ],
-        ),
-        "datapoints": rows,
-        **more,
-    }
-    return ExperimentResultSummary(**said)
+from tests.experiments.sdk.shown import LONG_NAME, RUN, compared, completed, detail, outcome, row
 
 
 def printed(thing: ExperimentResultSummary | RunComparisonResult) -> str:
@@ -219,30 +164,6 @@ def test_addresses_of_the_hosted_service_are_not_made_up() -> None:
 # --- two runs
 
 
-def compared(**more: Any) -> RunComparisonResult:
-    ids = [f"EXT-{number:016x}" for number in range(14)]
-    said: dict[str, Any] = {
-        "new_run_id": RUN,
-        "old_run_id": "old",
-        "common_datapoints": 40,
-        "new_run": ExperimentRun(run_id=RUN, name="prompt 3"),
-        "metrics": [
-            MetricComparison(
-                metric_name="accuracy", direction="higher", old_aggregate=0.66, new_aggregate=0.71, difference=0.05,
-                percentage_change=7.58, found_count=40, improved_count=3, degraded_count=2, same_count=35,
-                improved=ids[11:], degraded=[ids[13], ids[0]],
-            ),
-            MetricComparison(
-                metric_name="latency", direction="lower", old_aggregate=812.2, new_aggregate=1240.5, difference=428.3,
-                percentage_change=52.73, found_count=40, degraded_count=12, same_count=28, degraded=ids[:12],
-            ),
-            MetricComparison(metric_name="only new", new_aggregate=0.5, found_count=0),
-        ],
-        **more,
-    }  # fmt: skip
-    return RunComparisonResult(**said)
-
-
 def test_a_comparison_shows_both_sides_their_difference_and_how_many_moved() -> None:
     text = printed(compared(new_only_datapoints=2, old_only_datapoints=1))
     assert text.splitlines()[:2] == [
@@ -378,93 +299,3 @@ def test_markup_of_data_is_shown_as_it_is() -> None:
     assert "[red]x[/red] [link=http://a]" in printed(
         completed(outcomes=[outcome(0, error="[red]x[/red] [link=http://a]")])
     )
-
-
-# --- notebooks
-
-
-class Tags(html.parser.HTMLParser):
-    """Which elements a page has; whatever opens must close."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-        self.seen.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_html_is_whole_escaped_and_fetches_nothing() -> None:
-    evil = '<script>alert("x")</script><img src=x onerror=y>'
-    outcomes = [outcome(number, error=evil, inputs={"q": evil}) for number in range(12)]
-    page = completed(name=evil, notices=[evil], outcomes=outcomes)._repr_html_()
-    tags = Tags()
-    tags.feed(page)
-    assert tags.open == []
-    assert tags.seen == {"div", "style", "h3", "h4", "p", "span", "table", "thead", "tbody", "tr", "th", "td", "a"}
-    assert "src=" not in page.replace("src=x onerror=y", "")
-    assert "url(" not in page
-    assert "and 2 more" in page
-
-
-def test_html_shows_what_the_terminal_shows() -> None:
-    page = result_html(completed(), "a name")
-    for text in ("<h3>a name</h3>", "12 passed", "3 failed", "≥ 0.5", "1,240.5", "0 to 2000", f"/console/runs/{RUN}/"):
-        assert text in page
-    for piece in ('<td class="number">0.760</td>', '<td class="number bad">3</td>', '<td class="number dim">–</td>'):
-        assert piece in page
-
-
-def test_long_ids_are_cut_in_html_and_whole_in_its_title() -> None:
-    page = completed(datapoints=[DatapointResult(session_id="s" * 80, passed=False)])._repr_html_()
-    assert f'<td class="id" title="{"s" * 80}">{"s" * 29}…ssssss</td>' in page
-
-
-# --- data frames
-
-
-def test_a_result_frame_has_a_row_per_execution_in_input_order() -> None:
-    outcomes = [outcome(4, duration_ms=1.5), outcome(0, error="ValueError: x", error_type="ValueError"), outcome(99)]
-    outcomes[2].metrics = {"accuracy": 0.4, "own": "text"}
-    frame = completed(outcomes=outcomes).to_pandas()
-    assert list(frame["session_id"])[:5] == ["s4", "s0", "s99", "s1", "s2"]
-    assert len(frame) == 16
-    assert list(frame.columns)[-2:] == ["metrics.accuracy", "metrics.own"]
-    assert list(frame["metrics.accuracy"])[:2] == [0.9, 0.2]
-    assert frame["metrics.own"][2] == "text"
-    assert list(frame["passed"])[:2] == [True, False]
-    assert frame["error"][1] == "ValueError: x"
-    assert frame["inputs"][0] == {"q": "question 4"}
-
-
-def test_a_result_frame_without_the_server_has_the_metrics_of_here() -> None:
-    outcomes = [outcome(0, metrics={"accuracy": 1.0}), outcome(1, metrics={"accuracy": 0.0})]
-    frame = ExperimentResultSummary(status="pending_upload", outcomes=outcomes).to_pandas()
-    assert list(frame["metrics.accuracy"]) == [1.0, 0.0]
-    assert frame["passed"].isna().all()
-    assert list(ExperimentResultSummary(status="completed").to_pandas().columns)[:2] == ["datapoint_id", "session_id"]
-
-
-def test_metrics_of_several_events_have_columns_of_their_own() -> None:
-    metrics = [DatapointMetric(name="m", event_name=event, value=value) for event, value in (("a", 1), ("b", 2))]
-    frame = completed(datapoints=[DatapointResult(session_id="s", metrics=metrics)]).to_pandas()
-    assert (frame["metrics.m (a)"][0], frame["metrics.m (b)"][0]) == (1, 2)
-
-
-def test_a_comparison_frame_has_a_row_per_metric() -> None:
-    frame = compared().to_pandas()
-    assert list(frame["metric_name"]) == ["accuracy", "latency", "only new"]
-    assert list(frame["difference"])[:2] == [0.05, 428.3]
-    assert frame["difference"].isna()[2]
-    assert list(frame["degraded_count"]) == [2, 12, 0]
-
-
-def test_without_pandas_the_error_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"need pandas, which is not installed\. Type: pip install pandas"):
-        completed().to_pandas()
