@@ -93,8 +93,6 @@ class MarkedTests:
         return result
 
     def _keep(self, item: pytest.Item, experiment: "Experiment", *, is_passed: bool) -> None:
-        finished: list[FinishedDatapoint] = []
-        experiment._deliver = finished.append
         outcome = experiment._run.close()
         name = self._options[item.nodeid].name
         record = {
@@ -104,7 +102,8 @@ class MarkedTests:
             "passed": is_passed,
             "outcome": jsonable(dict(outcome)),
             "finished": [
-                {"session_id": each.session_id, "session": each.session, "spans": each.spans} for each in finished
+                {"session_id": each.session_id, "session": each.session, "spans": each.spans}
+                for each in experiment._finished
             ],
         }
         item.stash[_record_key] = json_text.dumps(record).decode()
@@ -131,7 +130,7 @@ class Experiment:
         self.datapoint_id = datapoint_id_of(item.nodeid)
         self.name = options.name
         self._options = options
-        self._deliver: Callable[[FinishedDatapoint], None] | None = None
+        self._finished: list[FinishedDatapoint] = []
         self._has_run = self._is_judged = False
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         row = parameters.get(DATAPOINT)
@@ -145,13 +144,9 @@ class Experiment:
             inputs=inputs_of(self._datapoint),
             ground_truth=ground_truth_of(self._datapoint),
             repetition=repetition,
-            deliver=self._take,
+            deliver=self._finished.append,
             metadata={"test": item.nodeid},
         )
-
-    def _take(self, finished: FinishedDatapoint) -> None:
-        if self._deliver is not None:
-            self._deliver(finished)
 
     @property
     def tracer(self) -> "Tracer":
