@@ -9,7 +9,7 @@ import itertools
 import math
 import operator
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -172,7 +172,11 @@ class _Composite(NamedTuple):
 class ResultTable:
     """Columns of one run, filled chunk by chunk in the order of its sessions."""
 
-    def __init__(self, *, rules: Iterable[MetricRule], metadata: Mapping[str, Any]) -> None:
+    def __init__(
+        self, *, rules: Iterable[MetricRule], metadata: Mapping[str, Any], required: Collection[str] = ()
+    ) -> None:
+        """`required` metrics must have a value on every session, or the session has failed."""
+        self.required = frozenset(required)
         # Of two metrics of one name the project's wins.
         self.rules = {rule.name: rule for rule in [*composites_of_run(metadata), *rules]}
         self.metadata = metadata
@@ -221,6 +225,8 @@ class ResultTable:
             self._file_category(chunk, first, place, value)
         if self.composites:
             self._file_composites(chunk, first)
+        for name in self.required:
+            _fail_without(chunk, name)
         self.keys.extend([session.datapoint_id or session.session_id for session in sessions])
         self.passed.extend(chunk.passed)
         return chunk
@@ -319,6 +325,23 @@ class ResultTable:
             aggregate=aggregate(function, column.values),
             by_datapoint=by_datapoint,
         )
+
+
+def required_metrics(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """Names in the run's `required_metrics`; what is no list of texts asks for nothing."""
+    found = metadata.get("required_metrics")
+    return frozenset(name for name in found if isinstance(name, str)) if isinstance(found, list) else frozenset()
+
+
+def _fail_without(chunk: Chunk, name: str) -> None:
+    """An evaluator that failed leaves no value, and no value must not look like a good one."""
+    measured: set[int] = set()
+    for entries in chunk.entries:
+        if entries.column.name == name:
+            measured.update(entries.at)
+    for index in range(len(chunk.sessions)):
+        if index not in measured:
+            chunk.passed[index] = False
 
 
 def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:

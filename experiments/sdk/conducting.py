@@ -145,6 +145,8 @@ class Experiment:
             metadata["git"] = git
         if composite := weighted_composite(self.evaluators):
             metadata["composites"] = [composite]
+        if self.passing_ranges:
+            metadata["required_metrics"] = sorted(self.passing_ranges)
         configuration = {
             **self.user_configuration,
             "function": self.function.name,

@@ -23,6 +23,7 @@ from experiments.domain.run_results import (
     RunResult,
     Session,
     datapoint_results,
+    required_metrics,
 )
 from experiments.domain.thresholds import MetricRule, category_passes
 from experiments.domain.wire_runs import wire_run
@@ -70,7 +71,13 @@ class Computation:
 
     def __init__(self, *, caller: Caller, run: Run, conditions: Sequence[Condition] = ()) -> None:
         self.caller, self.run, self.conditions = caller, run, conditions
-        self.table = ResultTable(rules=metric_rules(run.project_id), metadata=run.metadata)
+        # A run under way, or a part of its events, has values that are not there yet or not asked for.
+        is_whole = run.finished_at is not None and not conditions
+        self.table = ResultTable(
+            rules=metric_rules(run.project_id),
+            metadata=run.metadata,
+            required=required_metrics(run.metadata) if is_whole else (),
+        )
         sessions = run_rows.sessions_of(run)
         self.listed = run_rows.listed_sessions(run, (session.session_id for session in sessions))
         if self.listed:

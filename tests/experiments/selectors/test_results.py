@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from experiments.domain.filters import parse_filters
 from experiments.domain.run_results import MetricValue
 from experiments.selectors.comparison import compare_runs
 from experiments.selectors.results import iter_datapoint_rows, result_of_run
@@ -155,3 +156,21 @@ def test_a_run_s_own_composites_take_part_everywhere(caller, project) -> None:
     (moved,) = [metric for metric in compared.metrics if metric.metric_name == "quality"]
     assert (moved.old_aggregate, moved.new_aggregate, moved.degraded) == (2.5, 3.5, ["d1"])
     assert MetricValue("quality", "session", "session", 3.0, False) in rows[1].metrics
+
+
+def test_a_required_metric_that_is_missing_fails_its_datapoint_once_the_run_is_over(project, caller):
+    metadata = {"required_metrics": ["a", 5], "passing_ranges": {"a": {"min": 1}}}
+    running = make_run(project, metadata=metadata, status="running")
+    ended = make_run(project, metadata=metadata, status="completed")
+    for run in (running, ended):
+        make_session(project, run.run_key, "d1", metrics={"a": 1})
+        make_session(project, run.run_key, "d2", metrics={"b": 1})
+
+    def verdicts(run, **options):
+        result = result_of_run(caller=caller, run_key=run.run_key, **options)
+        return result.passed, result.failed
+
+    assert verdicts(running) == (["d1", "d2"], [])
+    assert verdicts(ended) == (["d1"], ["d2"])
+    part = parse_filters([{"field": "event_type", "operator": "is", "value": "session", "type": "string"}])
+    assert verdicts(ended, conditions=part) == (["d1", "d2"], [])
