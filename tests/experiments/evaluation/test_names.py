@@ -94,6 +94,11 @@ def test_signatures_are_kept(name: str, caught: list[warnings.WarningMessage]) -
     ]
 
 
+def test_the_local_evaluators_are_there_without_importing_their_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(evaluation, "evaluators")  # as before the first import of the module
+    assert evaluation.evaluators is local
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     for package in (evaluation, local):
         with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
