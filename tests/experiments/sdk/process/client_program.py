@@ -1,6 +1,6 @@
 """An experiment in a process of its own, to be interrupted and killed: `python client_program.py '{"url": …}'`.
 
-Every call of the function writes `start`, its number to an append-only file, and `end` when it is
+Every call of the function writes `start`, its number and its repetition to an append-only file, and `end` when it is
 about to return. Settings: url, key, calls (that file), run_id, resume, mode, datapoints, repetitions, workers, seconds
 (a call takes), hang (numbers whose call never ends), patience (seconds for a server that is
 away), file_bytes (a limit, as of a full disk), name.
@@ -12,32 +12,33 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 SETTINGS = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
 
 
-def note(word: str, inputs: dict) -> None:
-    line = f"{word} {inputs['n']}\n".encode()
+def note(word: str, inputs: dict, tracer: Any) -> None:
+    line = f"{word} {inputs['n']} {tracer.session['metadata']['repetition']}\n".encode()
     handle = os.open(SETTINGS["calls"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, line)
     os.close(handle)
 
 
-def work(inputs: dict) -> dict:
-    note("start", inputs)
+def work(inputs: dict, tracer: Any) -> dict:
+    note("start", inputs, tracer)
     if inputs["n"] in SETTINGS.get("hang", ()):
         threading.Event().wait()
     time.sleep(SETTINGS.get("seconds", 0.0))
-    note("end", inputs)
+    note("end", inputs, tracer)
     return {"value": inputs["n"] ** 2}
 
 
-async def work_async(inputs: dict) -> dict:
-    note("start", inputs)
+async def work_async(inputs: dict, tracer: Any) -> dict:
+    note("start", inputs, tracer)
     if inputs["n"] in SETTINGS.get("hang", ()):
         await asyncio.Event().wait()
     await asyncio.sleep(SETTINGS.get("seconds", 0.0))
-    note("end", inputs)
+    note("end", inputs, tracer)
     return {"value": inputs["n"] ** 2}
 
 

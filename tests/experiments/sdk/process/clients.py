@@ -17,6 +17,8 @@ from tests.hhweb.running import clean_environment
 
 PROGRAM = Path(__file__).with_name("client_program.py")
 Json = dict[str, Any]
+Key = tuple[int, int]  # number, repetition
+Call = tuple[str, Key]
 WAIT_SECONDS = 90
 
 
@@ -39,11 +41,12 @@ class Child:
             )
         self.folder = folder
 
-    def calls(self) -> list[tuple[str, int]]:
-        """What the function's calls wrote, of all processes so far: (start or end, number)."""
+    def calls(self) -> list[Call]:
+        """What the function's calls wrote, of all processes so far: (start or end, (number, repetition))."""
         if not self.calls_file.exists():
             return []
-        return [(word, int(n)) for word, n in (line.split() for line in self.calls_file.read_text().splitlines())]
+        lines = [line.split() for line in self.calls_file.read_text().splitlines()]
+        return [(word, (int(number), int(repetition))) for word, number, repetition in lines]
 
     def wait_for_lines(self, count: int) -> None:
         """Until this process's calls have written so many lines, or it has ended."""
@@ -70,14 +73,20 @@ class Child:
         return self.process.returncode, json.loads(out) if out else None
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
-def counted(calls: list[tuple[str, int]], word: str) -> Counter[int]:
-    """How often each number was started or ended."""
-    return Counter(number for said, number in calls if said == word)
+def counted(calls: list[Call], word: str) -> Counter[Key]:
+    """How often each execution was started or ended."""
+    return Counter(key for said, key in calls if said == word)
+
+
+def ended_numbers(calls: list[Call]) -> set[int]:
+    """Numbers of the datapoints whose first repetition has ended."""
+    return {number for number, _ in counted(calls, "end")}
 
 
 def in_spool(folder: Path) -> set[str]:

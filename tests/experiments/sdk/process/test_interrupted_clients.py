@@ -9,7 +9,7 @@ from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool
 from tests.experiments.sdk.fault_server import hang
-from tests.experiments.sdk.process.clients import counted, rows
+from tests.experiments.sdk.process.clients import ended_numbers, rows
 from tests.experiments.sdk.squares import is_spool_empty, kept
 
 pytestmark = pytest.mark.process
@@ -45,7 +45,7 @@ def test_an_interrupted_run_is_cancelled_and_resumed_without_calling_anything_tw
     code, summary = child.ended()
 
     assert (code, summary) == (INTERRUPTED, None)
-    stored, ended = stored_numbers(server), set(counted(child.calls(), "end"))
+    stored, ended = stored_numbers(server), ended_numbers(child.calls())
     # A thread is waited for; a task, or this thread's own call, may be cut between its end and its evaluators.
     assert stored <= ended
     assert len(ended - stored) <= {"threads": 0, "tasks": 4, "in turn": 1}[mode]
@@ -72,7 +72,7 @@ def test_a_second_interrupt_leaves_at_once_with_everything_finished_in_the_spool
     assert child.ended() == (INTERRUPTED, None)
     assert time.monotonic() - began < 5
 
-    ended = set(counted(child.calls(), "end"))
+    ended = ended_numbers(child.calls())
     assert server.sessions == {}
     assert f"{len(ended)} finished datapoints and the end of the run wait in" in child.said()
     server.forget_plans()
@@ -107,7 +107,7 @@ def test_an_interrupt_while_the_server_is_away_leaves_a_cancelled_run_in_the_spo
     child.wait_for_lines(20)
     child.process.send_signal(signal.SIGINT)
     assert child.ended() == (INTERRUPTED, None)
-    ended = set(counted(child.calls(), "end"))
+    ended = ended_numbers(child.calls())
     (waiting,) = Spool().pending()
     assert (waiting.datapoints, waiting.is_finished, waiting.is_locked) == (len(ended), True, False)
     assert f"deliver it with `hhweb spool replay {RUN}`" in child.said()
