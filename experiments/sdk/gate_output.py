@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING
 from experiments.sdk.gate_rules import plain
 
 if TYPE_CHECKING:
-    from experiments.sdk.gate import Check, GateReport
+    from experiments.sdk.gate import GateReport
 
 _MARKS = {"passed": "✅", "skipped": "➖", "undecided": "⚠️", "too_small": "⚠️"}
-_WORDS = {
-    "passed": "passed",
-    "failed": "failed",
-    "undecided": "undecided",
-    "too_small": "too small a sample",
-    "missing_metric": "metric missing",
-    "missing_baseline": "no baseline",
-    "skipped": "skipped",
-}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~])")
 # What GitHub turns into mentions of people and links to issues.
 _REFERENCE = re.compile(r"([@#])(?=\w)")
@@ -35,10 +26,9 @@ def markdown(report: "GateReport") -> str:
         lines.append(f"| {mark} | {escaped(check.rule)} | {escaped(check.message)} |")
     if report.figures:
         lines += ["", *_table(report)]
-    remarks = [f"{each.metric}: {remark}" for each in report.figures for remark in each.remarks]
-    if report.warnings or remarks:
+    if beware := [*report.warnings, *_remarks(report)]:
         lines += ["", "<details><summary>To beware of</summary>", ""]
-        lines += [f"- {escaped(text)}" for text in [*report.warnings, *remarks]]
+        lines += [f"- {escaped(text)}" for text in beware]
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
 
@@ -56,11 +46,6 @@ def headline(report: "GateReport") -> str:
         if count
     ]
     return ", ".join(["passed", *notes])
-
-
-def word_of(check: "Check") -> str:
-    """A check's outcome in words."""
-    return _WORDS[check.outcome]
 
 
 def junit(report: "GateReport") -> str:
@@ -98,6 +83,15 @@ def escaped(text: str) -> str:
     flat = " ".join(text.split())
     plainly = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _REFERENCE.sub("\\1\u200b", _SPECIAL.sub(r"\\\1", plainly))
+
+
+def _remarks(report: "GateReport") -> list[str]:
+    """The server's remarks with the metric; what is said of several metrics alike stands once, without any."""
+    said: dict[str, list[str]] = {}
+    for each in report.figures:
+        for remark in each.remarks:
+            said.setdefault(remark, []).append(each.metric)
+    return [f"{metrics[0]}: {remark}" if len(metrics) == 1 else remark for remark, metrics in said.items()]
 
 
 def _subject(report: "GateReport") -> str:

@@ -35,6 +35,7 @@ def _bounds(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
     return found
 
 
+MARKS = {"passed": "ok  ", "skipped": "skip"}
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -154,14 +155,14 @@ def _comment(report: "GateReport") -> None:
 
 
 def _say(report: "GateReport") -> None:
-    from experiments.sdk.gate_output import headline, word_of
+    from experiments.sdk.gate_output import headline
 
     name = report.run_name or report.run_id
     against = f" against {report.baseline_name or report.baseline_id}" if report.baseline_id else ""
     click.echo(f"{name}{against}: {headline(report)}")
     for check in report.checks:
-        mark = "FAIL" if report.stops(check) else "warn" if check.is_uncertain else "ok  "
-        click.echo(f"  {mark}  {check.rule} ({word_of(check)}): {check.message}")
+        mark = "FAIL" if report.stops(check) else MARKS.get(check.outcome, "warn")
+        click.echo(f"  {mark}  {check.rule}: {check.message}")
     for warning in report.warnings:
         note(f"Beware: {warning}")
     if link := report.comparison_link or report.run_link:

@@ -105,7 +105,7 @@ def forest(gain: float, interval: tuple[float, float] | None, *, tone: str, said
 
 def moved(old: float, new: float, low: float, high: float, *, tone: str, said: str) -> str:
     """A dumbbell: where a datapoint was (ring) and is (dot), on the scale of its metric."""
-    width, height = 160, 16
+    width, height = 110, 16
     span = (high - low) or 1.0
     before, after = (8 + (width - 16) * _clamped((value - low) / span) for value in (old, new))
     parts = [

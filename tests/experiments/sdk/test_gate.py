@@ -138,6 +138,8 @@ def test_undecided_rules_pass_unless_strict_and_stay_visible():
 
 def test_markdown_is_stable_and_shows_the_figures():
     found = Figures("acc|x", "lower", 0.5, 0.4, -0.1, 1200, "", -0.2, -0.05, 0.9, None, "better", "s", ("beware",))
+    other = Figures("f1", "higher", 0.5, 0.5, 0.0, 1200, remarks=("of both", "of f1"))
+    third = Figures("f2", "higher", None, None, None, 1200, remarks=("of both",))
     report = reported(
         Check("a", "passed", "fine"),
         run_link="http://h/console/runs/r/",
@@ -145,7 +147,7 @@ def test_markdown_is_stable_and_shows_the_figures():
         baseline_name="",
         comparison_link="http://h/compare",
         confidence=0.9,
-        figures=[found],
+        figures=[found, other, third],
         warnings=["one\ntwo"],
     )
     assert gate_output.markdown(report) == (
@@ -155,8 +157,11 @@ def test_markdown_is_stable_and_shows_the_figures():
         "| | Rule | Result |\n|---|---|---|\n| ✅ | a | fine |\n\n"
         "| Metric | Baseline | Run | Difference | 90 % interval | Datapoints | Verdict |\n"
         "|---|---:|---:|---:|---:|---:|---:|\n"
-        "| acc\\|x (lower is better) | 0.5 | 0.4 | −0.1 ▲ | −0.2 … −0.05 | 1,200 | better |\n\n"
-        "<details><summary>To beware of</summary>\n\n- one two\n- acc\\|x: beware\n\n</details>\n"
+        "| acc\\|x (lower is better) | 0.5 | 0.4 | −0.1 ▲ | −0.2 … −0.05 | 1,200 | better |\n"
+        "| f1 | 0.5 | 0.5 | 0 | – | 1,200 | – |\n"
+        "| f2 | – | – | – | – | 1,200 | – |\n\n"
+        "<details><summary>To beware of</summary>\n\n"
+        "- one two\n- acc\\|x: beware\n- of both\n- f1: of f1\n\n</details>\n"
     )
 
 
