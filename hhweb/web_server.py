@@ -24,6 +24,7 @@ backlog = 1024
 keepalive = 75  # seconds; exporters send every few seconds over one connection
 timeout = 60  # seconds without a heartbeat of the process; a slow request does not stop the heartbeat
 graceful_timeout = 20
+limit_request_line = 8190  # bytes; the official client asks for a hundred datapoints by id in one line
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeat files, never on a disk
 control_socket_disable = True
 forwarded_allow_ips = "127.0.0.1,::1"

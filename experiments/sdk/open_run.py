@@ -19,6 +19,7 @@ from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
 from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.delivery import Delivery, DeliveryReport
+from experiments.sdk.transport.records import FinishedDatapoint
 from experiments.sdk.transport.retries import RetryPolicy
 from experiments.sdk.transport.spool import RunSpool, Spool
 
@@ -242,6 +243,10 @@ class OpenRun:
         finally:
             runner.close()
         return run.close()
+
+    def deliver(self, finished: FinishedDatapoint) -> None:
+        """Deliver a datapoint that was executed elsewhere under this run's id."""
+        self._delivery.put(finished)
 
     # --- ends
 
