@@ -36,11 +36,11 @@ def import_command(
     api_key: str | None,
     data: Path | None,
 ) -> None:
-    """Import what TOOL (honeyhive, langfuse, phoenix, mlflow) exported to PATH, a file or a folder of files.
+    """Bring experiments from other tools.
 
-    \b
-    Datasets, datapoints, runs, traces and scores become ours; ids from there stay in the metadata.
-    Importing again stores nothing twice, so an interrupted import is simply repeated.
+    TOOL is honeyhive, langfuse, phoenix or mlflow; PATH is an export file of it, or a folder of such files. Datasets,
+    datapoints, runs, traces and scores become ours; ids from there stay in the metadata. Importing again stores
+    nothing twice, so an interrupted import is simply repeated.
 
     Exit codes: 0 the server has everything the files have, 1 it has not, 2 refused or out of reach.
     """
@@ -60,7 +60,7 @@ def import_command(
             (kind, count.in_file, *((None, None) if dry_run else (count.sent, count.on_server)))
             for kind, count in outcome.counts.items()
         ]
-        print_table(titles, rows, right=titles[1:])
+        print_table(titles, rows, right=titles[1:], title=f"Import from {tool}", fact=str(path))
         for each in outcome.differences[:SHOWN_DIFFERENCES]:
             click.echo(" ".join(part for part in (each.kind, each.source_id, each.where and f"({each.where})") if part))
             click.echo(f"  {each.reason}")
