@@ -92,7 +92,7 @@ class RecordedRun:
         self._passed.append(record["passed"])
         if self._open is not None:
             for each in record["finished"]:
-                self._open._delivery.put(FinishedDatapoint(each["session_id"], each["session"], each["spans"]))
+                self._open.deliver(FinishedDatapoint(each["session_id"], each["session"], each["spans"]))
 
     def finish(self, status: str) -> bool:
         """End the run and judge it; whether it reached what is asked of it."""

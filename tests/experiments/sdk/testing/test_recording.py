@@ -3,6 +3,8 @@
 import pytest
 
 from experiments.sdk.testing import recording
+from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool
 from tests.experiments.sdk.fault_server import FaultServer, answer
 from tests.experiments.sdk.testing.sessions import Run, by_test, only_run
@@ -62,6 +64,11 @@ def test_two(experiment):
     assert result.stdout.str().count("hhweb spool replay") == 1
     (waiting,) = Spool(pytester.path / "spool").pending()
     assert (waiting.name, waiting.datapoints, waiting.is_finished) == ("away", 2, True)
+    server.start()
+    with Client(server_url=server.url, api_key="key") as client:
+        (replayed,) = replay(client, Spool(pytester.path / "spool"))
+    assert replayed.error is None
+    assert (only_run(server)["status"], sorted(by_test(server))) == ("completed", ["test_one", "test_two"])
 
 
 def test_without_a_key_tests_are_judged_and_that_is_said(run: Run, monkeypatch: pytest.MonkeyPatch):
