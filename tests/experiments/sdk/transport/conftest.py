@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from experiments.sdk.transport.client import Client
-from experiments.sdk.transport.spool import Spool
+from experiments.sdk.transport.spool import RunSpool, Spool
 from tests.experiments.sdk.fault_server import FaultServer
-from tests.experiments.sdk.transport.samples import client_of
+from tests.experiments.sdk.transport.samples import HEADER, RUN, client_of
 
 
 @pytest.fixture
@@ -26,3 +26,10 @@ def client(server: FaultServer) -> Iterator[Client]:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def run_spool(server: FaultServer, spool: Spool) -> Iterator[RunSpool]:
+    run_spool = spool.open_run(RUN, {"server_url": server.url, **HEADER})
+    yield run_spool
+    run_spool.close()

@@ -2,12 +2,9 @@
 
 import json
 import os
-import resource
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,44 +17,13 @@ from experiments.sdk.transport.records import FinishedDatapoint
 from experiments.sdk.transport.spool import RunSpool, Spool
 from tests.experiments.sdk.fault_server import (
     FaultServer,
-    Recorded,
     answer,
     drop_after_storing,
     drop_before_storing,
     hang,
 )
+from tests.experiments.sdk.transport.deliveries import TRACES, delivering, eventually, has_datapoint, ids
 from tests.experiments.sdk.transport.samples import HASTY, HEADER, RUN, client_of, finished, session_id
-
-TRACES = "/opentelemetry"
-
-
-@pytest.fixture
-def run_spool(server: FaultServer, spool: Spool) -> Iterator[RunSpool]:
-    run_spool = spool.open_run(RUN, {"server_url": server.url, **HEADER})
-    yield run_spool
-    run_spool.close()
-
-
-def ids(*numbers: int) -> set[str]:
-    return {session_id(number) for number in numbers}
-
-
-def delivering(client: Client, run_spool: RunSpool | None, **options: Any) -> Delivery:
-    delivery = Delivery(client, run_spool, **options)
-    delivery.start()
-    return delivery
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def has_datapoint(number: int) -> Callable[[Recorded], bool]:
-    """Whether a request carries that datapoint."""
-    return lambda request: session_id(number).encode() in request.raw
 
 
 def test_many_datapoints_go_in_few_requests_and_leave_nothing_behind(
@@ -318,82 +284,6 @@ def test_a_listener_that_fails_stops_no_delivery(server: FaultServer, client: Cl
     assert delivery.close(5.0).delivered == ids(1)
 
 
-@pytest.mark.parametrize("bad", [0, 5, 12])
-@pytest.mark.parametrize("status", [400, 422])
-def test_one_bad_datapoint_is_found_and_costs_no_other(
-    server: FaultServer, client: Client, run_spool: RunSpool, bad: int, status: int
-) -> None:
-    reason = {"message": "Field 'outputs' is too deep.", "errorCode": "invalid_input"}
-    server.plan(*[answer(status, body=reason)] * 20, path=TRACES, when=has_datapoint(bad))
-    delivery = delivering(client, run_spool)
-    for number in range(13):
-        delivery.put(finished(number))
-    report = delivery.close(5.0)
-    assert report.refused == {session_id(bad): "Field 'outputs' is too deep."}
-    assert report.delivered == set(server.sessions) == ids(*range(13)) - ids(bad)
-    assert report.pending == set()
-    assert [name for _, name in run_spool.waiting()] == [session_id(bad)]
-
-
-def test_a_datapoint_of_which_the_server_takes_a_part_is_refused(
-    server: FaultServer, client: Client, run_spool: RunSpool
-) -> None:
-    partial = {"partialSuccess": {"rejectedSpans": "1", "errorMessage": "1 span(s) were refused: times."}}
-    server.plan(*[answer(200, body=partial)] * 5, path=TRACES, when=has_datapoint(2))
-    delivery = delivering(client, run_spool)
-    for number in range(4):
-        delivery.put(finished(number))
-    report = delivery.close(5.0)
-    assert report.refused == {session_id(2): "1 span(s) were refused: times."}
-    assert report.delivered == ids(0, 1, 3)
-
-
-def test_a_body_that_is_too_large_is_divided(server: FaultServer, client: Client) -> None:
-    server.plan(*[answer(413)] * 20, path=TRACES, when=lambda request: len(request.raw) > 9000)
-    delivery = delivering(client, None)
-    for number in range(16):
-        delivery.put(finished(number))
-    report = delivery.close(5.0)
-    assert report.delivered == ids(*range(16))
-    assert set(server.deliveries.values()) == {1}
-
-
-def test_batches_stay_below_their_limit_unless_one_datapoint_is_larger(
-    server: FaultServer, client: Client, run_spool: RunSpool
-) -> None:
-    client.list_runs()
-    for spool in (run_spool, None):
-        delivery = delivering(client, spool, max_batch_bytes=20_000)
-        for number in range(9):
-            delivery.put(finished(number, text="x" * (50_000 if number == 4 else 3000)))
-        assert delivery.close(5.0).delivered == ids(*range(9))
-    sizes = sorted(len(each.raw) for each in server.sent(TRACES))
-    assert all(size < 20_000 for size in sizes[:-2])
-    assert sizes[-2] > 50_000
-    assert 8 <= len(sizes) <= 16
-
-
-@pytest.mark.parametrize(("status", "kind"), [(401, errors.Unauthorized), (404, errors.NotFound)])
-def test_a_key_that_is_revoked_in_the_middle_ends_all_tries(
-    server: FaultServer, client: Client, run_spool: RunSpool, status: int, kind: type[Exception]
-) -> None:
-    said: list[str] = []
-    delivery = delivering(client, run_spool, on_notice=said.append)
-    delivery.put(finished(1))
-    eventually(lambda: len(server.sessions) == 1)
-    server.plan(*[answer(status)] * 9, path=TRACES)
-    delivery.put(finished(2))
-    eventually(lambda: delivery.is_offline)
-    delivery.put(finished(3))
-    began = time.monotonic()
-    report = delivery.close(5.0)
-    assert time.monotonic() - began < 1.0
-    assert type(report.error) is kind
-    assert (report.delivered, report.pending, report.unsaved) == (ids(1), ids(2, 3), set())
-    assert len(server.sent(TRACES)) == 2
-    assert said == [f"planned {status} The run goes on; finished datapoints wait in {run_spool.path}."]
-
-
 def test_a_fault_of_ours_ends_the_delivery_and_loses_nothing(client: Client, run_spool: RunSpool) -> None:
     delivery = delivering(client, run_spool)
     broken: Any = FinishedDatapoint(session_id(1), {"session_id": session_id(1)}, [None])  # type: ignore[list-item]
@@ -452,73 +342,6 @@ def test_without_a_delivery_thread_everything_is_pending(client: Client, run_spo
     delivery.put(finished(1))
     report = delivery.close(1.0)
     assert (report.pending, report.unsaved, report.error) == (ids(1), set(), None)
-
-
-# --- full disks
-
-
-@pytest.fixture
-def full_disk(spool: Spool) -> Iterator[Callable[[bool], None]]:
-    """Switches a limit of the kernel's, which refuses to let files of this process grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def switch(is_full: bool) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000 if is_full else soft, hard))
-
-    yield switch
-    switch(False)
-
-
-def test_a_full_disk_loses_nothing_while_the_server_answers(
-    server: FaultServer, client: Client, run_spool: RunSpool, full_disk: Callable[[bool], None]
-) -> None:
-    said: list[str] = []
-    delivery = delivering(client, run_spool, on_notice=said.append)
-    full_disk(True)
-    for number in range(50):
-        delivery.put(finished(number))
-    report = delivery.close(10.0)
-    full_disk(False)
-    assert report.delivered == set(server.sessions) == ids(*range(50))
-    assert report.unsaved == set()
-    assert report.spool_error is not None
-    assert len(said) == 1
-    assert said[0].startswith(f"{run_spool.path} cannot be written: ")
-    assert said[0].endswith("The run goes on; finished datapoints wait in memory until the server has them.")
-
-
-@pytest.mark.parametrize("is_freed", [True, False])
-def test_with_disk_full_and_server_away_the_report_says_what_is_in_memory_only(
-    server: FaultServer, client: Client, run_spool: RunSpool, full_disk: Callable[[bool], None], is_freed: bool
-) -> None:
-    server.stop()
-    delivery = delivering(client, run_spool)
-    full_disk(True)
-    for number in range(20):
-        delivery.put(finished(number))
-    full_disk(not is_freed)
-    report = delivery.close(0.1)
-    full_disk(False)
-    saved = {name for _, name in run_spool.waiting()}
-    assert report.pending == ids(*range(20))
-    assert report.unsaved == (set() if is_freed else ids(*range(20)) - saved)
-    assert 0 < len(saved) <= 20
-    assert report.spool_error is not None
-
-
-def test_the_bound_of_the_spool_is_kept_and_told_of(server: FaultServer, client: Client, tmp_path: Path) -> None:
-    run_spool = Spool(tmp_path, max_bytes=5000).open_run(RUN, {"server_url": server.url, **HEADER})
-    said: list[str] = []
-    server.stop()
-    delivery = delivering(client, run_spool, on_notice=said.append)
-    for number in range(20):
-        delivery.put(finished(number))
-    server.start()
-    report = delivery.close(5.0)
-    assert report.delivered == ids(*range(20))
-    assert sum(path.stat().st_size for path in run_spool.path.glob("journal-*")) < 7000
-    assert [each for each in said if "HH_SPOOL_MAX_BYTES" in each] == said[:1]
-    run_spool.close(delete=True)
 
 
 # --- nothing is left behind
