@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from experiments.sdk.errors import ConfigurationError
+from experiments.sdk.errors import ConfigurationError, NotFound
 from experiments.sdk.run_references import LATEST, branch_of, find_run, runs_newest_first
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ def find_baseline(client: "Client", reference: str, run: "ExperimentRun") -> "Ex
             is_alike = old.name == run.name and old.status == "completed" and old.run_id != run.run_id
             if is_alike and (not branch or branch_of(old) == branch):
                 return old
-    old = find_run(client, reference, exclude=run.run_id)
+    try:
+        old = find_run(client, reference, exclude=run.run_id)
+    except NotFound:
+        if word != LATEST and (reference.strip() == run.name or run.run_id.startswith(reference.strip())):
+            raise NotFound(f"No run but {run.run_id} itself is {reference!r}: it is no baseline of its own.") from None
+        raise
     if old.run_id == run.run_id:
         raise ConfigurationError(f"Run and baseline are the same run, {run.run_id}.")
     return old

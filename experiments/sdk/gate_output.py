@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from experiments.sdk.gate_rules import plain
 
 if TYPE_CHECKING:
-    from experiments.sdk.gate import GateReport
+    from experiments.sdk.gate_shapes import GateReport
 
 _MARKS = {"passed": "✅", "skipped": "➖", "undecided": "⚠️", "too_small": "⚠️"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~])")

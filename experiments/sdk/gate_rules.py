@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from experiments.sdk.models import MetricComparison
 
+TOLERANCE = 1e-9  # 0.80 − 0.78 is a little more than 0.02 in binary
 RUN, BASELINE = "the run", "the baseline"
 IntervalOutcome = Literal["passed", "failed", "undecided", "too_small"]
 
@@ -129,7 +130,9 @@ def absence(metric: str, found: list[Figures]) -> str | None:
 def decided_by_difference(found: Figures, allowed: float, tolerance: float) -> tuple[bool, str]:
     """Whether the plain difference stays within the regression allowed, and the sentence that says so."""
     gain = found.gain or 0.0
-    said = f"From {plain(found.old)} to {plain(found.new)}: {moved(gain)} ({found.direction} is better)."
+    said = (
+        f"From {plain(found.old)} to {plain(found.new)}: {moved(gain)} ({found.direction} is better), {_pairs(found)}."
+    )
     return gain >= -allowed - tolerance * max(1.0, abs(allowed)), said
 
 
@@ -140,7 +143,7 @@ def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: f
     too_small when more datapoints would help. Fewer than `least` pairs are too small whatever the interval.
     """
     ends = found.gain_interval
-    pairs = f"{found.pairs:,} common datapoint{'' if found.pairs == 1 else 's'}"
+    pairs = _pairs(found)
     if found.pairs < least or ends is None:
         return "too_small", (
             f"Too small a sample: {pairs}; no paired test of fewer than {least} can reach this confidence."
@@ -180,3 +183,7 @@ def plain(value: float | None) -> str:
 def moved(gain: float) -> str:
     """`better by 0.02`, `worse by 0.02`, `unchanged`."""
     return f"{'better' if gain > 0 else 'worse'} by {plain(abs(gain))}" if gain else "unchanged"
+
+
+def _pairs(found: Figures) -> str:
+    return f"{found.pairs:,} common datapoint{'' if found.pairs == 1 else 's'}"

@@ -54,6 +54,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="Datapoints on which the function may fail.",
 )
 @click.option(
+    "--max-missing",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Executions that may lack a value of a metric that is judged.",
+)
+@click.option(
     "--confidence",
     type=click.FloatRange(0.5, 0.999),
     help="Fail only on regressions that are not noise: the interval of this level decides (hhweb only).",
@@ -79,6 +86,7 @@ def gate_command(
     maximum: dict[str, float],
     require_pass_rate: float | None,
     max_crashed: int,
+    max_missing: int,
     confidence: float | None,
     strict: bool,
     allow_missing_baseline: bool,
@@ -90,8 +98,9 @@ def gate_command(
 ) -> None:
     """Decide whether a run is good enough: for CI.
 
-    Every rule is one of --max-regression, --min, --max, --require-pass-rate; a run must also have completed without
-    crashes. Options that name a metric may be given several times. docs/ci.md has the rules in full.
+    Every rule is one of --max-regression, --min, --max, --require-pass-rate; a run must also have completed, without
+    crashes and with every value that is judged. Options that name a metric may be given several times. docs/ci.md has
+    the rules in full.
 
     Exit codes: 0 passed, 1 a rule failed, 2 it could not be judged (no such run, wrong options, server out of reach).
     """
@@ -103,6 +112,7 @@ def gate_command(
         maximums=maximum,
         pass_rate=require_pass_rate,
         max_crashed=max_crashed,
+        max_missing=max_missing,
         confidence=confidence,
         is_strict=strict,
         allows_missing_baseline=allow_missing_baseline,

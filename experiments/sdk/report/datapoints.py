@@ -3,8 +3,9 @@
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from experiments.sdk.gate_checks import has_crashed
 from experiments.sdk.report import pictures
-from experiments.sdk.report.material import ComparedMetric, Comparison, Failing, Material, Mover, has_crashed
+from experiments.sdk.report.material import ComparedMetric, Comparison, Failing, Material, Mover
 from experiments.sdk.report.sections import number, range_text
 from governance.domain.formats import UNDEFINED, exact, metric_value, plural, pretty_json, preview
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.sdk.baselines import find_baseline
 from experiments.sdk.errors import NotFound
+from experiments.sdk.gate_checks import has_crashed
 from experiments.sdk.gate_rules import Figures
 
 if TYPE_CHECKING:
@@ -42,11 +43,6 @@ class Failing:
 
     row: "DatapointResult"
     content: Content
-
-
-def has_crashed(row: "DatapointResult") -> bool:
-    """It failed though none of its metrics did: the function itself failed."""
-    return all(metric.passed is not False for metric in row.metrics)
 
 
 @dataclass(frozen=True, slots=True)

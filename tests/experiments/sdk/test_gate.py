@@ -108,6 +108,7 @@ def test_numbers_are_short_and_exact_enough(value, text):
         {"pass_rate": 1.1},
         {"confidence": 0.4},
         {"confidence": 1.0},
+        {"confidence": 0.95, "aggregate_function": "p90"},
     ],
 )
 def test_rules_that_make_no_sense_are_refused(rules):
@@ -184,13 +185,30 @@ def contract(server, metrics, *, common=("d1", "d2"), status="completed"):
 def test_plain_differences_are_judged_on_any_server_of_the_protocol():
     with FaultServer(is_hhweb=False) as server, Client(server_url=server.url, api_key="k") as client:
         # A server that leaves out the difference, and the direction.
-        contract(server, [{"metric_name": "m", "event_name": "fn", "old_aggregate": 0.5, "new_aggregate": 0.45}])
+        contract(
+            server,
+            [{"metric_name": "m", "event_name": "fn", "old_aggregate": 0.5, "new_aggregate": 0.45, "found_count": 2}],
+        )
         report = gate.check(client, "new", "old", Rules(max_regressions={"m": 0.02}))
         assert [check.outcome for check in report.checks] == ["passed", "passed", "failed"]
-        assert report.failures[0].message == "From 0.5 to 0.45: worse by 0.05 (higher is better)."
+        assert report.failures[0].message == "From 0.5 to 0.45: worse by 0.05 (higher is better), 2 common datapoints."
         assert (report.run_link, report.comparison_link, report.warnings) == (None, None, [])
         with pytest.raises(ConfigurationError, match="is no hhweb: intervals are computed by hhweb alone"):
             gate.check(client, "new", "old", Rules(max_regressions={"m": 0.02}, confidence=0.95))
+
+
+def test_aggregates_of_unlike_datapoints_are_warned_of():
+    with FaultServer(is_hhweb=False) as server, Client(server_url=server.url, api_key="k") as client:
+        contract(server, [{"metric_name": "m", "old_aggregate": 0.5, "new_aggregate": 0.5, "found_count": 2}])
+        empty = {"status": "completed", "metrics": {"details": []}, "datapoints": [], "failed": []}
+        server.plan(answer(200, body={**empty, "passed": ["d1", "d2"]}), path="/v1/runs/new/result")
+        server.plan(answer(200, body={**empty, "passed": ["d1", "d2", "d3", "d4"]}), path="/v1/runs/old/result")
+        report = gate.check(client, "new", "old", Rules(max_regressions={"m": 0.02}))
+        assert report.warnings == [
+            "The baseline's aggregates count 2 datapoints that the other run has not: the difference is not of like with "
+            "like. With --confidence only common datapoints are compared."
+        ]
+        assert report.checks[-1].message == "From 0.5 to 0.5: unchanged (higher is better), 2 common datapoints."
 
 
 def test_an_unfinished_baseline_and_an_empty_run_are_told():

@@ -32,8 +32,9 @@ def test_a_good_run_passes_and_says_by_how_much(run, client, old):
     assert result.exit_code == 0, result.output
     assert "hints against plain: passed\n" in result.stdout
     assert "accuracy: at most 0.02 worse than the baseline: From 0.695 to 0.725: " in result.stdout
-    assert ": better by 0.03 (higher is better)." in result.stdout
-    assert "latency: at most 95: The average is 90." in result.stdout
+    assert ": better by 0.03 (higher is better), 40 common datapoints." in result.stdout
+    assert "no values missing: All 40 executions have values of accuracy, latency." in result.stdout
+    assert "latency: at most 95: The average of 40 values is 90." in result.stdout
     assert f"/console/runs/compare/?baseline={old}&candidate={new}" in result.stdout
 
 
@@ -44,7 +45,7 @@ def test_a_regression_fails_with_the_exit_code_of_a_run_that_did_not_pass(run, c
     assert outcomes(result)["accuracy: at most 0.02 worse than the baseline"] == "failed"
     assert run("gate", "--run", new, "--baseline", old, "--max-regression", "accuracy=0.03").exit_code == 0
     lower = run("gate", "--run", new, "--baseline", old, "--max-regression", "latency=2")
-    assert "From 100 to 103: worse by 3 (lower is better)." in lower.stdout
+    assert "From 100 to 103: worse by 3 (lower is better), 40 common datapoints." in lower.stdout
 
 
 def test_confidence_fails_only_what_is_not_noise(run, client, old):
@@ -85,6 +86,39 @@ def test_crashes_and_unfinished_runs_fail_each_by_name(run, client):
     ]
     ended = run("gate", "--run", new, "--max-crashed", "2", "--json")
     assert outcomes(ended)["at most 2 crashed datapoints"] == "passed"
+
+
+def test_values_that_an_evaluator_left_out_fail_and_are_counted(run, client):
+    gaps = store_run(
+        client,
+        "gaps",
+        {"accuracy": OLD[:36], "exact": [1.0] * 40},
+        crashed={39: "boom"},
+        passing_ranges={"accuracy": {}},
+    )
+    options = ["gate", "--run", gaps, "--max-crashed", "1"]
+    result = run(*options, "--min", "accuracy=0.1", "--min", "exact=1")
+    assert result.exit_code == 1
+    assert (
+        "FAIL  no values missing: 3 of 39 executions have no value of 'accuracy': evaluators failed or were not asked."
+        in result.stdout
+    )
+    assert "accuracy: at least 0.1: The average of 36 values is 0.675." in result.stdout
+    assert run(*options, "--min", "accuracy=0.1", "--max-missing", "3").exit_code == 0
+    assert run(*options, "--min", "exact=1").exit_code == 0  # accuracy is not judged
+    ranged = store_run(
+        client, "ranged", {"accuracy": OLD[:36], "exact": [1.0] * 40}, passing_ranges={"accuracy": {"min": 0.1}}
+    )
+    judged = run("gate", "--run", ranged, "--require-pass-rate", "1")
+    assert (judged.exit_code, "4 of 40 executions have no value of 'accuracy'" in judged.stdout) == (1, True)
+
+
+def test_a_run_is_no_baseline_of_itself(run, client):
+    name = f"alone {uuid.uuid4()}"
+    new = store_run(client, name, {"accuracy": OLD[:3]})
+    for reference in (name, new[:13]):
+        result = run("gate", "--run", name, "--baseline", reference)
+        assert (result.exit_code, f"No run but {new} itself is" in result.stderr) == (2, True), result.stderr
 
 
 def test_a_missing_metric_fails_and_says_where_it_is_missing(run, client, old):
@@ -133,7 +167,7 @@ def test_summary_and_junit_are_written_escaped(run, client, alone, monkeypatch):
     assert result.exit_code == 1, result.output
 
     summary = (alone / "step.md").read_text()
-    assert summary.startswith("## ❌ hhweb gate: 1 of 3 rules failed\n")
+    assert summary.startswith("## ❌ hhweb gate: 1 of 4 rules failed\n")
     assert "<script>" not in summary
     assert "<b>" not in summary
     assert "@org" not in summary
@@ -143,8 +177,8 @@ def test_summary_and_junit_are_written_escaped(run, client, alone, monkeypatch):
     document = etree.parse(str(alone / "gate.xml"))
     XSD.assertValid(document)
     suite = document.find("testsuite")
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "0")
-    assert suite.findall("testcase")[2].get("name") == f"{metric}: at most 0.01 worse than the baseline"
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
+    assert suite.findall("testcase")[3].get("name") == f"{metric}: at most 0.01 worse than the baseline"
 
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     run("gate", *options, "--summary", alone / "other.md")
@@ -161,6 +195,10 @@ def test_summary_and_junit_are_written_escaped(run, client, alone, monkeypatch):
         (["--min", "a=1", "--min", "a=2"], "'a' is named twice"),
         (["--confidence", "0.9"], "give --max-regression as well"),
         (["--confidence", "0.2", "--max-regression", "a=1", "--baseline", "x"], "0.2 is not in the range"),
+        (
+            ["--confidence", "0.9", "--max-regression", "a=1", "--baseline", "x", "--aggregate-function", "p90"],
+            "Intervals are of means",
+        ),
         (["--run", "nothing-like-it"], "No run has the id or name"),
     ],
 )

@@ -116,8 +116,8 @@ def test_the_steps_gate_a_pull_request_against_the_base_branch_and_keep_one_comm
         assert code == 1, said
         assert "exact: at most 0.05 worse than the baseline: Worse by 1, 95 % interval" in said
         (comment,) = github.comments.values()
-        assert comment["body"].startswith("<!-- hhweb gate hhweb experiment -->\n## ❌ hhweb gate: 2 of 4 rules failed")
-        assert "hhweb gate: 2 of 4 rules failed" in (tmp_path / "worse/summary.md").read_text()
+        assert comment["body"].startswith("<!-- hhweb gate hhweb experiment -->\n## ❌ hhweb gate: 2 of 5 rules failed")
+        assert "hhweb gate: 2 of 5 rules failed" in (tmp_path / "worse/summary.md").read_text()
 
         example.write_text(right)
         mended = Runner(repository, github, tmp_path / "mended", secrets=secrets, **pull)
