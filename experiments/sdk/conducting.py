@@ -12,6 +12,7 @@ from experiments.sdk.cache import OutputCache
 from experiments.sdk.configuration import Settings, cache_folder
 from experiments.sdk.context import ExperimentContext
 from experiments.sdk.errors import ConfigurationError
+from experiments.sdk.execution import GRACE_SECONDS
 from experiments.sdk.git import git_context
 from experiments.sdk.jobs import Job, execute, jobs_of, leave_forked_child, resumed
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary
@@ -23,6 +24,7 @@ from experiments.sdk.transport.client import Client
 COMPOSITE = "weighted_score"
 REPLAY_SECONDS = 60.0
 HURRIED_SECONDS = 1.0
+WAITING = f"Interrupted: waiting up to {GRACE_SECONDS:g} s for what still runs; Ctrl-C again does not wait."
 
 
 class Experiment:
@@ -59,7 +61,8 @@ class Experiment:
         self.dataset, self.dataset_id, self.id_scheme = dataset, dataset_id, id_scheme
         self.run_id = resume or run_id or str(uuid.uuid4())
         self.is_resumed = resume is not None
-        self.name = (name or "").strip() or f"{self.function.name}-{self.run_id[:8]}"
+        self.given_name = (name or "").strip()
+        self.name = self.given_name or f"{self.function.name}-{self.run_id[:8]}"
         self.max_workers = max_workers if run_concurrently else 1
         self.in_turn = not run_concurrently
         self.repetitions = repetitions
@@ -121,7 +124,7 @@ class Experiment:
                 f"Run {self.run_id} was made on dataset {known}, this is {dataset_id}: the data changed. "
                 "Give the same data, or start a new run without 'resume'."
             )
-        self.name = stored.name or self.name
+        self.name = self.given_name or stored.name or self.name
         filters = [
             {"field": "metadata.run_id", "operator": "is", "value": self.run_id, "type": "string"},
             {"field": "event_type", "operator": "is", "value": "session", "type": "string"},
@@ -138,15 +141,22 @@ class Experiment:
             "say": progress.say,
             "client": client,
         }
-        if self.is_resumed:
-            return OpenRun.attach(self.settings, **shared)
         metadata = dict(self.metadata)
+        if self.passing_ranges:
+            metadata["required_metrics"] = sorted(self.passing_ranges)
+        if self.is_resumed:
+            given = {
+                "description": self.description,
+                "metadata": metadata,
+                "configuration": self.user_configuration,
+                "passing_ranges": self.passing_ranges,
+            }
+            changes = {name: value for name, value in given.items() if value}
+            return OpenRun.attach(self.settings, **shared, changes={"name": self.name, "status": "running", **changes})
         if (git := git_context()) and "git" not in metadata:
             metadata["git"] = git
         if composite := weighted_composite(self.evaluators):
             metadata["composites"] = [composite]
-        if self.passing_ranges:
-            metadata["required_metrics"] = sorted(self.passing_ranges)
         configuration = {
             **self.user_configuration,
             "function": self.function.name,
@@ -199,6 +209,7 @@ class Experiment:
                     workers=self.max_workers,
                     in_turn=self.in_turn,
                     cache=self.cache,
+                    on_wait=lambda: progress.say(WAITING),
                 )
         except KeyboardInterrupt as interrupt:
             leave_forked_child(parent, interrupt)

@@ -88,9 +88,11 @@ class DatapointRun:
 
     def judged(self, outcome: "EvaluatorOutcome") -> None:
         """What one evaluator said, or that it failed."""
-        self.metrics.update(outcome.metrics)
-        if outcome.error is not None:
-            self.evaluator_errors[outcome.name] = outcome.error
+        taken = self.metrics.keys() & outcome.metrics.keys()
+        self.metrics |= {name: value for name, value in outcome.metrics.items() if name not in taken}
+        problems = [f"ValueError: metric {name!r} has a value of another evaluator already" for name in sorted(taken)]
+        if problems := [*filter(None, [outcome.error]), *problems]:
+            self.evaluator_errors[outcome.name] = "; ".join(problems)
 
     def close(self) -> DatapointOutcome:
         """End the span, hand the session over, and say what happened."""

@@ -23,7 +23,7 @@ def load(dataset: Any) -> list[Row]:
     if isinstance(dataset, str | Path):
         return read_file(Path(dataset))
     if hasattr(dataset, "to_dict") and hasattr(dataset, "columns"):
-        return [nested(_plain(row)) for row in dataset.to_dict("records")]
+        return _checked([nested(_plain(row)) for row in dataset.to_dict("records")], "dataset")
     if not isinstance(dataset, Sequence):
         raise ConfigurationError(
             f"'dataset' must be a list of dicts, a path to {FORMATS}, or a pandas frame, not {type(dataset).__name__}."
@@ -49,7 +49,7 @@ def read_file(path: Path) -> list[Row]:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"Dataset {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     if kind == ".csv":
-        return [nested(row) for row in _csv_rows(path, text)]
+        return _checked([nested(row) for row in _csv_rows(path, text)], str(path))
     if kind == ".json":
         try:
             found = json.loads(text)

@@ -1,5 +1,6 @@
 """evaluate(): the one function most users need. Importing this imports nothing heavy."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,15 @@ def _check_arguments(
         if not isinstance(bounds, Mapping) or not bounds or set(bounds) - {"min", "max"}:
             raise ConfigurationError(
                 f"'passing_ranges' of {metric!r} is {bounds!r}; write {{'min': 0.8}}, {{'max': 1.0}}, or both."
+            )
+        for bound in bounds.values():
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+                raise ConfigurationError(
+                    f"'passing_ranges' of {metric!r} has the bound {bound!r}; use a finite number."
+                )
+        if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
+            raise ConfigurationError(
+                f"'passing_ranges' of {metric!r} is {bounds!r}: nothing is in it; swap its bounds."
             )
 
 

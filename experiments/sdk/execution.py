@@ -75,10 +75,15 @@ class _Feed(Generic[Job]):
             if self._running <= 0:
                 self._all_through.set()
 
-    def wait(self, threads: Sequence[threading.Thread], on_interrupt: Callable[[], None]) -> None:
+    def wait(
+        self,
+        threads: Sequence[threading.Thread],
+        on_interrupt: Callable[[], None],
+        on_wait: Callable[[], None] | None,
+    ) -> None:
         """Start the threads and wait until all are through; then raise what surprised one of them.
 
-        KeyboardInterrupt calls `on_interrupt`, waits a few seconds more and goes on. An event is waited for, as an
+        KeyboardInterrupt calls `on_interrupt`, waits a few seconds more (`on_wait` may say so) and goes on. An event is waited for, as an
         interrupted Thread.join() takes the running thread for ended (bpo-45274), and a wait without end is deaf to
         Ctrl-C on some systems.
         """
@@ -90,6 +95,8 @@ class _Feed(Generic[Job]):
         except KeyboardInterrupt:
             self.stop()
             on_interrupt()
+            if on_wait is not None and not self._all_through.wait(_POLL_SECONDS):
+                on_wait()
             if self._all_through.wait(GRACE_SECONDS):
                 _join(begun)
             raise
@@ -121,7 +128,13 @@ def _join(threads: Sequence[threading.Thread]) -> None:
         thread.join()
 
 
-def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, workers: int) -> None:
+def run_threads(
+    jobs: Sequence[Job],
+    work: Callable[[Job, RunAsync], None],
+    *,
+    workers: int,
+    on_wait: Callable[[], None] | None = None,
+) -> None:
     """Do all jobs on `workers` threads; returns when they are done.
 
     What `work` raises ends the run and is raised here. KeyboardInterrupt stops handing out jobs, waits a few seconds
@@ -146,7 +159,7 @@ def run_threads(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None], *, w
 
     if count:
         threads = [threading.Thread(target=loop, name=f"hhweb-worker-{n}", daemon=True) for n in range(count)]
-        feed.wait(threads, on_interrupt=lambda: None)
+        feed.wait(threads, on_interrupt=lambda: None, on_wait=on_wait)
 
 
 def run_in_turn(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None]) -> None:
@@ -160,7 +173,13 @@ def run_in_turn(jobs: Sequence[Job], work: Callable[[Job, RunAsync], None]) -> N
         runner.close()
 
 
-def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, workers: int) -> None:
+def run_tasks(
+    jobs: Sequence[Job],
+    work: Callable[[Job], Awaitable[None]],
+    *,
+    workers: int,
+    on_wait: Callable[[], None] | None = None,
+) -> None:
     """Do all jobs as tasks of one event loop, `workers` at a time, in a thread of its own.
 
     A thread of its own, because the caller may be inside a running loop (a notebook). Interrupts as in run_threads:
@@ -207,7 +226,7 @@ def run_tasks(jobs: Sequence[Job], work: Callable[[Job], Awaitable[None]], *, wo
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 running.call_soon_threadsafe(task.cancel)
 
-    feed.wait([threading.Thread(target=loop, name="hhweb-loop", daemon=True)], on_interrupt=cancel)
+    feed.wait([threading.Thread(target=loop, name="hhweb-loop", daemon=True)], on_interrupt=cancel, on_wait=on_wait)
 
 
 async def _awaited(work: Callable[[Any], Awaitable[None]], job: Any) -> None:

@@ -88,8 +88,11 @@ def execute(
     workers: int,
     in_turn: bool,
     cache: OutputCache | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> None:
     """Execute jobs in whatever way suits the function; `note` hears of each as it ends.
+
+    `on_wait` is called when an interrupt has to wait for executions that still run.
 
     Whatever the function raises is its datapoint's failure, SystemExit and the panics of libraries in Rust included;
     KeyboardInterrupt alone ends the run.
@@ -160,11 +163,11 @@ def execute(
         hand_over(job, this)
 
     if function.is_async:
-        run_tasks(jobs, task, workers=workers)
+        run_tasks(jobs, task, workers=workers, on_wait=on_wait)
     elif in_turn and not has_running_loop():
         run_in_turn(jobs, work)
     else:
-        run_threads(jobs, work, workers=workers)
+        run_threads(jobs, work, workers=workers, on_wait=on_wait)
 
 
 def _whole(value: Any, run_async: RunAsync) -> Any:

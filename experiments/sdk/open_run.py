@@ -17,10 +17,10 @@ from experiments.sdk.errors import Conflict, ServerError, SpoolError, Unavailabl
 from experiments.sdk.execution import AsyncRunner
 from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
-from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.client import Client, segment
 from experiments.sdk.transport.delivery import Delivery, DeliveryReport
 from experiments.sdk.transport.records import FinishedDatapoint
-from experiments.sdk.transport.retries import RetryPolicy
+from experiments.sdk.transport.retries import ONCE, RetryPolicy
 from experiments.sdk.transport.spool import RunSpool, Spool
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hhweb.experiments")
 CLOSE_SECONDS = 15.0
 NAMED_LOSSES = 10
+WITHDRAWAL_SECONDS = 2.0
 # A server that is away must not hold up the start for long: the spool takes over.
 START = RetryPolicy(attempts=4, give_up_after_seconds=6.0)
 
@@ -127,8 +128,12 @@ class OpenRun:
         spool: Spool | None = None,
         say: Callable[[str], None] | None = None,
         client: Client | None = None,
+        changes: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Go on with a run that exists already: a resumed one, or one that another process created."""
+        """Go on with a run that exists already: a resumed one, or one that another process created.
+
+        `changes` are merged into it first (fields of PUT /v1/runs/{run_id}). Raises ServerError when they cannot be.
+        """
         run = cls(
             settings,
             run_id=run_id,
@@ -140,6 +145,14 @@ class OpenRun:
             say=say,
             client=client,
         )
+        try:
+            if changes:
+                run.client.update_run(run_id, changes)
+        except BaseException:
+            if run._spool is not None:
+                run._spool.close(delete=True)
+            run._close_client()
+            raise
         run._delivery.start()
         return run
 
@@ -164,12 +177,25 @@ class OpenRun:
         except Unavailable as error:
             self._has_tried = True
             log.info("%s does not answer yet: %s", self.server_url, error)  # Delivery tells when it stays so
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self._withdraw()
             if self._spool is not None:
                 self._spool.close(delete=True)
             self._close_client()
             raise
         self._delivery.start()
+
+    def _withdraw(self) -> None:
+        """Somebody changed their mind while the run was being created: it may be there, and is not to stay running."""
+        with contextlib.suppress(ServerError):
+            self.client.request(
+                "PUT",
+                f"/v1/runs/{segment(self.run_id)}",
+                json={"status": ExperimentRunStatus.CANCELLED.value},
+                retries=ONCE,
+                timeout_seconds=WITHDRAWAL_SECONDS,
+            )
 
     def _create_now(self, retries: RetryPolicy | None = None) -> None:
         if self._create is None:
@@ -276,8 +302,11 @@ class OpenRun:
             "name": self.name,
             "event_ids": [*self.known_sessions, *(outcome.session_id for outcome in done if not outcome.is_resumed)],
         }
+        patience = CLOSE_SECONDS if timeout_seconds is None else timeout_seconds
         try:
-            report = self._delivery.close(CLOSE_SECONDS if timeout_seconds is None else timeout_seconds)
+            if self._delivery.is_offline:
+                self._tell(f"Waiting up to {patience:g} s for {self.server_url} to answer again; Ctrl-C does not wait.")
+            report = self._delivery.close(patience)
             for outcome in done:
                 if outcome.delivered is None:
                     outcome.delivered = outcome.session_id in report.delivered
@@ -396,6 +425,9 @@ class OpenRun:
     def notice(self, text: str) -> None:
         """Keep a sentence for the summary and say it where the user looks."""
         self.notices.append(text)
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
         if self._say is None:
             log.warning("%s", text)
             return

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from experiments import evaluate
@@ -29,6 +30,12 @@ BAD = [
     ({"aggregate_function": "mean"}, "'aggregate_function' 'mean' is unknown; use one of average, min,"),
     ({"passing_ranges": {"m": {"above": 1}}}, "'passing_ranges' of 'm' is {'above': 1}; write {'min': 0.8}"),
     ({"passing_ranges": {"m": 1}}, "'passing_ranges' of 'm' is 1; write {'min': 0.8}"),
+    ({"passing_ranges": {"m": {"min": "0.8"}}}, "'passing_ranges' of 'm' has the bound '0.8'; use a finite number."),
+    ({"passing_ranges": {"m": {"max": float("nan")}}}, "'passing_ranges' of 'm' has the bound nan"),
+    ({"passing_ranges": {"m": {"max": True}}}, "'passing_ranges' of 'm' has the bound True"),
+    ({"passing_ranges": {"m": {"min": 2, "max": 1}}}, "nothing is in it; swap its bounds."),
+    ({"dataset": pd.DataFrame({"a": []})}, "dataset has no datapoints; give at least one."),
+    ({"dataset": "empty.csv"}, "empty.csv has no datapoints; give at least one."),
     ({"resume": "a", "run_id": "b"}, "'resume' and 'run_id' name two runs; give one of them."),
     ({"run_id": "x" * 256}, "'run_id' has 256 characters; use at most 255."),
     ({"run_id": 5}, "'run_id' must be a text that is not empty, not 5."),
@@ -47,6 +54,7 @@ BAD = [
 @pytest.mark.parametrize(("settings", "sentence"), BAD)
 def test_arguments_that_cannot_work_are_named_before_anything_runs(run, server, alone, settings, sentence):
     called = []
+    (alone / "empty.csv").write_text("inputs.q\n")
     given = {"dataset": ROWS, **settings}
     function = given.pop("function", lambda datapoint: called.append(1))
     with pytest.raises(ConfigurationError, match=re.escape(sentence)) as caught:

@@ -167,6 +167,20 @@ def test_an_evaluator_that_is_cancelled_fails_alone(run, server):
     assert len(kept(server, summary.run_id)) == 12
 
 
+def test_metrics_of_two_evaluators_with_one_name_are_told_of(run, server):
+    def judge(outputs):
+        return {"score": 1, "quality": 0.1}
+
+    def judge_quality(outputs):
+        return 0.9
+
+    summary = run(square, ROWS[:1], evaluators=[judge, judge_quality])
+    assert summary.outcomes[0].metrics == {"judge": 1, "judge_quality": 0.1}
+    assert summary.outcomes[0].evaluator_errors == {
+        "judge_quality": "ValueError: metric 'judge_quality' has a value of another evaluator already"
+    }
+
+
 def test_a_function_that_cancels_its_own_task_ends_the_run_aloud(run, server):
     async def cancel(datapoint):
         asyncio.current_task().cancel()

@@ -2,9 +2,10 @@
 
 import pytest
 
-from experiments.sdk.errors import ConfigurationError, NotFound
+from experiments.sdk.errors import ConfigurationError, InvalidRequest, NotFound
 from experiments.sdk.transport import client as transport_client
 from experiments.sdk.transport.spool import Spool
+from tests.experiments.sdk.fault_server import answer
 from tests.experiments.sdk.squares import ROWS, is_spool_empty, kept, right, square
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -62,6 +63,43 @@ def test_a_run_that_is_complete_calls_nothing(run, server, interrupted):
     assert [outcome.is_resumed for outcome in summary.outcomes] == [True] * 12
     assert server.runs[RUN]["status"] == "completed"
     assert len(server.runs[RUN]["event_ids"]) == 12
+
+
+def test_what_is_given_anew_is_merged_into_the_run(run, server, interrupted):
+    server.runs[RUN]["metadata"]["kept"] = 1
+    states = []
+
+    def work(inputs):
+        states.append(server.runs[RUN]["status"])
+
+    summary = run(
+        work,
+        ROWS,
+        resume=RUN,
+        name="second",
+        description="d",
+        metadata={"new": 2},
+        configuration={"model": "m"},
+        passing_ranges={"right": {"min": 1}},
+    )
+    assert set(states) == {"running"}
+    stored = server.runs[RUN]
+    assert (summary.name, stored["name"], stored["status"], stored["description"]) == (
+        "second",
+        "second",
+        "completed",
+        "d",
+    )
+    assert (stored["metadata"]["kept"], stored["metadata"]["new"]) == (1, 2)
+    assert (stored["configuration"]["model"], stored["configuration"]["function"]) == ("m", "Stops")
+    assert stored["passing_ranges"] == {"right": {"min": 1}}
+
+
+def test_a_resumed_run_that_the_server_no_longer_takes_is_an_error_and_leaves_nothing(run, server, alone, interrupted):
+    server.plan(answer(400, body={"message": "not this run"}), path="/v1/runs", method="PUT")
+    with pytest.raises(InvalidRequest, match="not this run"):
+        run(square, ROWS, resume=RUN)
+    assert is_spool_empty(alone)
 
 
 def test_more_repetitions_run_only_those_that_are_new(run, server):

@@ -50,7 +50,7 @@ class Child:
 
     def wait_for_lines(self, count: int) -> None:
         """Until this process's calls have written so many lines, or it has ended."""
-        self._wait(lambda: len(self.calls()) - self.begun >= count)
+        self.wait_until(lambda: len(self.calls()) - self.begun >= count)
 
     def said(self) -> str:
         """Its standard error so far."""
@@ -58,10 +58,11 @@ class Child:
 
     def wait_to_say(self, text: str) -> None:
         """Until it has said this on standard error."""
-        self._wait(lambda: text in self.said())
+        self.wait_until(lambda: text in self.said())
         assert text in self.said()
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until this is so, or it has ended."""
         deadline = time.monotonic() + WAIT_SECONDS
         while not condition() and self.process.poll() is None:
             assert time.monotonic() < deadline, self.said()

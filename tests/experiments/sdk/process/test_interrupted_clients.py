@@ -8,7 +8,7 @@ import pytest
 from experiments.sdk.transport.client import Client
 from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool
-from tests.experiments.sdk.fault_server import hang
+from tests.experiments.sdk.fault_server import drop_after_storing, hang
 from tests.experiments.sdk.process.clients import ended_numbers, rows
 from tests.experiments.sdk.squares import is_spool_empty, kept
 
@@ -92,12 +92,23 @@ def test_a_function_that_hangs_does_not_hold_up_an_interrupt(server, start, alon
     began = time.monotonic()
     child.process.send_signal(signal.SIGINT)
     if mode == "threads":
-        time.sleep(0.3)  # it is being waited for; the second one says not to
+        child.wait_to_say("waiting up to 5 s for what still runs; Ctrl-C again does not wait.")
         child.process.send_signal(signal.SIGINT)
     assert child.ended() == (INTERRUPTED, None)
     assert time.monotonic() - began < 5
     assert stored_numbers(server) == set(range(COUNT)) - {12}
     assert server.runs[RUN]["status"] == "cancelled"
+    assert is_spool_empty(alone)
+
+
+def test_an_interrupt_while_the_run_is_created_leaves_no_run_that_seems_to_go_on(server, start, alone):
+    server.plan(drop_after_storing(), *[hang()] * 3, path="/v1/runs", method="POST")
+    child = start(run_id=RUN, datapoints=COUNT)
+    child.wait_until(lambda: len(server.sent("/v1/runs", "POST")) == 2)
+    child.process.send_signal(signal.SIGINT)
+    assert child.ended() == (INTERRUPTED, None)
+    assert server.runs[RUN]["status"] == "cancelled"
+    assert child.calls() == []
     assert is_spool_empty(alone)
 
 
