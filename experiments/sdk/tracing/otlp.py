@@ -39,8 +39,8 @@ def bucket_attributes(buckets: Mapping[str, Mapping[str, Any]]) -> list[Json]:
     return [attribute(f"honeyhive_{name}", orjson.dumps(bucket).decode()) for name, bucket in buckets.items() if bucket]
 
 
-def encode(span: ReadableSpan, extra: list[Json]) -> Json:
-    """A finished span; `extra` attributes stand in front of its own."""
+def encode(span: ReadableSpan, *, first: list[Json], last: list[Json]) -> Json:
+    """A finished span with attributes before and after its own; of one key the last counts on the server."""
     context = span.get_span_context()
     if context is None:
         raise ValueError("encode() needs a span with a context")
@@ -54,7 +54,11 @@ def encode(span: ReadableSpan, extra: list[Json]) -> Json:
         "kind": f"SPAN_KIND_{_KINDS[span.kind.value]}",
         "startTimeUnixNano": str(span.start_time or 0),
         "endTimeUnixNano": str(span.end_time or span.start_time or 0),
-        "attributes": [*extra, *(attribute(key, value) for key, value in (span.attributes or {}).items())],
+        "attributes": [
+            *first,
+            *(attribute(key, value) for key, value in (span.attributes or {}).items()),
+            *last,
+        ],
     }
     if scope is not None and scope.name:
         shown["scope"] = scope.name

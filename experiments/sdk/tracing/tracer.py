@@ -78,7 +78,7 @@ class Tracer:
         self.ids: Json = {name: value for name, value in ids.items() if value is not None} | {"source": self.source}
         self.session: dict[str, Json] = {name: {} for name in BUCKETS}
         self.session["inputs"] = as_object(inputs, "input")
-        self.session["metadata"] = {**self.ids, **as_object(metadata, "metadata")}
+        self.session["metadata"] = {**self._given("metadata", metadata), **self.ids}
         self.session_name = session_name or "session"
         self.root: Span | None = None
         self._started_ms = time.time_ns() / 1e6
@@ -172,7 +172,7 @@ class Tracer:
             return False
         for name, value in buckets.items():
             if value is not None:
-                record.setdefault(name, {}).update(as_object(value, "result" if name == "outputs" else "value"))
+                record.setdefault(name, {}).update(self._given(name, value))
         return True
 
     def set_error(self, span: Span, text: str) -> None:
@@ -184,10 +184,19 @@ class Tracer:
         for name, value in buckets.items():
             if value is None:
                 continue
-            if name not in self.session:
-                self.session["metadata"][name] = jsonable(value)
-                continue
-            self.session[name].update(as_object(value, "result" if name == "outputs" else "value"))
+            if name in self.session:
+                self.session[name].update(self._given(name, value))
+            else:
+                self.session["metadata"].update(self._given("metadata", {name: value}))
+
+    def _given(self, bucket: str, value: Any) -> Json:
+        """What the user adds to a bucket. The ids of an experiment are not theirs to change: `source` is a likely name
+        for something else, and is kept as `own_source`.
+        """
+        shown = as_object(value, "result" if bucket == "outputs" else "value")
+        if bucket == "metadata" and self.is_evaluation:
+            return {f"own_{name}" if name in self.ids else name: item for name, item in shown.items()}
+        return shown
 
     def _collect(self, span: ReadableSpan) -> None:
         context = span.get_span_context()
@@ -195,10 +204,10 @@ class Tracer:
             return
         record = self._records.pop(context.span_id, {})
         error = self._errors.pop(context.span_id, None)
-        extra = [*self._common, *bucket_attributes(record)]
+        own = bucket_attributes(record)
         if error:
-            extra.append(attribute("honeyhive_error", error))
-        shown = encode(span, extra)
+            own.append(attribute("honeyhive_error", error))
+        shown = encode(span, first=own, last=self._common)
         with self._lock:
             self._spans.append(shown)
             is_full = len(self._spans) >= SPANS_PER_BATCH

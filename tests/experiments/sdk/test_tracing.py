@@ -216,6 +216,22 @@ def test_sessions_and_single_spans_are_enriched(tracer, delivered):
     assert attributes(spans["task"])["honeyhive_error"] == "soft"
 
 
+def test_the_ids_of_an_experiment_cannot_be_overwritten(tracer, delivered):
+    others = {"run_id": "x", "datapoint_id": "y", "source": "web", "plan": "b"}
+    with tracer.active(tracer.root):
+        enrich_session(metadata=others, dataset_id="z")
+        enrich_span(metadata=others)
+        otel.get_current_span().set_attribute("honeyhive_metadata.run_id", "w")
+        otel.get_current_span().set_attribute("honeyhive.session_id", "w")
+    span = ended(tracer, delivered)["task"]
+    own = {"own_run_id": "x", "own_datapoint_id": "y", "own_source": "web", "plan": "b"}
+    assert delivered[0].session["metadata"] == {**IDS, "source": "evaluation", **own, "own_dataset_id": "z"}
+    found = attributes(span)
+    assert found["honeyhive_metadata"] == own
+    assert {name: found[f"honeyhive_metadata.{name}"] for name in IDS} == IDS
+    assert found["honeyhive.session_id"] == "s"
+
+
 def test_concurrent_datapoints_never_see_each_other(delivered):
     def one(number):
         made = Tracer(is_evaluation=True, deliver=delivered.append, **{**IDS, "datapoint_id": f"EXT-{number}"})
