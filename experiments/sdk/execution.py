@@ -83,9 +83,9 @@ class _Feed(Generic[Job]):
     ) -> None:
         """Start the threads and wait until all are through; then raise what surprised one of them.
 
-        KeyboardInterrupt calls `on_interrupt`, waits a few seconds more (`on_wait` may say so) and goes on. An event is waited for, as an
-        interrupted Thread.join() takes the running thread for ended (bpo-45274), and a wait without end is deaf to
-        Ctrl-C on some systems.
+        KeyboardInterrupt calls `on_interrupt`, waits a few seconds more (`on_wait` may say so) and goes on. An event
+        is waited for, as an interrupted Thread.join() takes the running thread for ended (bpo-45274), and a wait
+        without end is deaf to Ctrl-C on some systems.
         """
         begun: list[threading.Thread] = []
         try:
