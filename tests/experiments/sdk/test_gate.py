@@ -205,8 +205,8 @@ def test_aggregates_of_unlike_datapoints_are_warned_of():
         server.plan(answer(200, body={**empty, "passed": ["d1", "d2", "d3", "d4"]}), path="/v1/runs/old/result")
         report = gate.check(client, "new", "old", Rules(max_regressions={"m": 0.02}))
         assert report.warnings == [
-            "The baseline's aggregates count 2 datapoints that the other run has not: the difference is not of like with "
-            "like. With --confidence only common datapoints are compared."
+            "The baseline's aggregates count 2 datapoints that the other run has not: the difference is not of like "
+            "with like. With --confidence only common datapoints are compared."
         ]
         assert report.checks[-1].message == "From 0.5 to 0.5: unchanged (higher is better), 2 common datapoints."
 
