@@ -9,7 +9,7 @@ from experiments.sdk.errors import NotFound
 from experiments.sdk.importers.ledger import READ, REFUSED, SENT, STORED, Ledger
 from experiments.sdk.importers.placing import BATCH_IDS
 from experiments.sdk.importers.things import FORMAT_KEY, KINDS, BadRow, Json
-from experiments.sdk.transport.client import Client
+from experiments.sdk.transport.client import Client, segment
 
 ASKED_SINGLY = 1000  # events that a sweep did not show; more than that is a fault of another kind
 _NOT_THERE = "sent, but the server does not show it."
@@ -147,7 +147,7 @@ def _read_single_events(client: Client, ledger: Ledger) -> None:
             if asked > ASKED_SINGLY:
                 return
             try:
-                answer: Any = client.request("GET", f"/v1/events/{event_id}")
+                answer: Any = client.request("GET", f"/v1/events/{segment(event_id)}")
             except NotFound:
                 continue
             _tick(ledger, answer["event"])

@@ -18,6 +18,7 @@ THREAD_NAME = "hhweb-delivery"
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 # Asked to slow down for less than this is no news to anybody.
 QUIET_SECONDS = 10.0
+POISON_FAILURES = 4  # answers of 500 in a row to one part
 LAST_WORDS_SECONDS = 6.0
 LAST_MOMENT_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05
@@ -190,7 +191,15 @@ class Delivery:
             except Unavailable as error:
                 failures += 1
                 self._note_failure(error, failures)
-                if not self._pause(error, failures):
+                if error.status == 500 and failures >= POISON_FAILURES:
+                    # Not an outage: something in this part breaks the server. The others shall not wait for it.
+                    failures = 0
+                    parts.pop()
+                    if half := len(part) // 2:
+                        parts += [part[half:], part[:half]]
+                    else:
+                        self._note_refused(part[0], str(error))
+                elif not self._pause(error, failures):
                     self._stop()
             except InvalidRequest as error:
                 parts.pop()

@@ -226,7 +226,8 @@ class Journal:
         """Remove the oldest segments while no datapoint waits in them."""
         if len(self._sizes) == 1:
             return
-        first = min((place.segment for place in self.waiting.values()), default=self._current)
+        # In order of number, which is the order of segments: the first has the smallest.
+        first = next((place.segment for place in self.waiting.values()), self._current)
         for number in sorted(self._sizes):
             if number < first:
                 with contextlib.suppress(OSError):

@@ -89,3 +89,16 @@ def test_a_key_that_is_revoked_in_the_middle_ends_all_tries(
     assert (report.delivered, report.pending, report.unsaved) == (ids(1), ids(2, 3), set())
     assert len(server.sent(TRACES)) == 2
     assert said == [f"planned {status} The run goes on; finished datapoints wait in {run_spool.path}."]
+
+
+def test_a_datapoint_at_which_the_server_breaks_holds_up_no_other(
+    server: FaultServer, client: Client, run_spool: RunSpool
+) -> None:
+    server.plan(*[answer(500)] * 60, path=TRACES, when=has_datapoint(5))
+    delivery = delivering(client, run_spool)
+    for number in range(13):
+        delivery.put(finished(number))
+    report = delivery.close(5.0)
+    assert report.delivered == set(server.sessions) == ids(*range(13)) - ids(5)
+    assert (report.pending, report.refused) == (set(), {session_id(5): "planned 500"})
+    assert [name for _, name in run_spool.waiting()] == [session_id(5)]
