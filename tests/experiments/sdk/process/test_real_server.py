@@ -269,6 +269,13 @@ def test_a_server_killed_and_restarted_in_the_middle_loses_and_doubles_nothing(
     assert {event["metrics"]["right"] for event in kept.of_type("chain")} == {True}
     assert len(kept.result["datapoints"]) == len(kept.run["event_ids"]) == count
     assert summary.metrics.get_metric("right").values == [1.0] * count
+    report(
+        "kill -9 of the server during evaluate(), restarted before its end",
+        datapoints=count,
+        lost=count - len(kept.executions),
+        doubled=kept.executions.total() - len(kept.executions),
+        called_again=calls.total() - len(calls),
+    )
 
     # The run that found no server at all waits, and is replayed to what a normal run is; twice is once.
     assert offline.status == "pending_upload"
@@ -293,7 +300,7 @@ def test_a_killed_client_is_resumed_without_losing_or_doubling_anything(start, t
     count, repetitions, workers = 30, 2, 4
     everything = {(n, repetition) for n in range(count) for repetition in range(repetitions)}
     where = {"url": there["server_url"], "key": there["api_key"]}
-    kills = called_again = in_spools = 0
+    kills = called_again = in_spools = lost = doubled = 0
     for number in range(RUNS):
         run_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         key_of = {session_id_of(run_id, f"EXT-row-{n}", repetition): (n, repetition) for n, repetition in everything}
@@ -329,6 +336,8 @@ def test_a_killed_client_is_resumed_without_losing_or_doubling_anything(start, t
         called_again += sum(starts.values()) - len(everything)
         kept = stored(run_id)
         assert kept.run["status"] == "completed"
+        lost += len(everything) - len(kept.executions)
+        doubled += kept.executions.total() - len(kept.executions)
         assert kept.executions == {(f"EXT-row-{n}", repetition): 1 for n, repetition in everything}
         assert Counter(event["session_id"] for event in kept.of_type("chain")) == dict.fromkeys(key_of, 1)
         assert len(kept.events) == 2 * len(everything)
@@ -341,6 +350,6 @@ def test_a_killed_client_is_resumed_without_losing_or_doubling_anything(start, t
         executions=RUNS * len(everything),
         found_in_the_spool=in_spools,
         unfinished_and_called_again=called_again,
-        lost=0,
-        doubled=0,
+        lost=lost,
+        doubled=doubled,
     )
