@@ -100,5 +100,5 @@ def test_a_datapoint_at_which_the_server_breaks_holds_up_no_other(
         delivery.put(finished(number))
     report = delivery.close(5.0)
     assert report.delivered == set(server.sessions) == ids(*range(13)) - ids(5)
-    assert (report.pending, report.refused) == (set(), {session_id(5): "planned 500"})
+    assert (report.pending, report.refused) == (set(), {session_id(5): "planned 500 (request request-1)"})
     assert [name for _, name in run_spool.waiting()] == [session_id(5)]
