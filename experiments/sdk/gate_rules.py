@@ -35,6 +35,7 @@ class Figures:
     verdict: str | None = None
     sentence: str | None = None
     remarks: tuple[str, ...] = ()
+    p: float | None = None  # of the paired permutation test of no change
 
     @property
     def is_in_both(self) -> bool:
@@ -99,6 +100,7 @@ class Figures:
             verdict=found["verdict"],
             sentence=found["sentence"],
             remarks=tuple(found["warnings"]),
+            p=found["p"],
         )
 
 
@@ -139,8 +141,10 @@ def decided_by_difference(found: Figures, allowed: float, tolerance: float) -> t
 def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: float) -> tuple[IntervalOutcome, str]:
     """What the interval [low, high] of the gain says of a regression of at most `allowed`.
 
-    high < −allowed: failed, even the most favourable end is too low. low ≥ −allowed: passed. Else undecided, and
-    too_small when more datapoints would help. Fewer than `least` pairs are too small whatever the interval.
+    high < −allowed: failed, even the most favourable end is too low, if the paired test calls the change more than
+    noise, too: of rare changes a bootstrap interval is too short (three of a hundred answers fall and none rises: the
+    interval excludes 0, p is 0.25). low ≥ −allowed: passed. Else undecided, and too_small when more datapoints would
+    help. Fewer than `least` pairs are too small whatever the interval.
     """
     ends = found.gain_interval
     pairs = _pairs(found)
@@ -154,8 +158,13 @@ def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: f
         f"[{plain(low)}, {plain(high)}], {pairs}, {found.direction} is better."
     )
     slack = tolerance * max(1.0, abs(allowed))
-    if high < -allowed - slack:
+    is_below = high < -allowed - slack
+    # A test of "no change" holds for every larger regression, too.
+    is_noise = found.p is not None and found.p > 1 - (found.level or 0.95) + 1e-12
+    if is_below and not is_noise:
         return "failed", f"{said} All of it lies below {plain(-allowed)}."
+    if is_below:
+        said += f" The paired test takes it for noise (p = {found.p:.3f})."
     if low >= -allowed - slack:
         return "passed", said
     if found.more_pairs:
@@ -164,7 +173,8 @@ def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: f
             f"Too small a sample. {said} About {found.more_pairs:,} more datapoints would be needed to tell {size} "
             "from noise."
         )
-    return "undecided", f"Undecided. {said} It reaches on both sides of {plain(-allowed)}."
+    where = "" if is_below else f" It reaches on both sides of {plain(-allowed)}."
+    return "undecided", f"Undecided. {said}{where}"
 
 
 def least_pairs(confidence: float) -> int:

@@ -21,7 +21,7 @@ from experiments.sdk.transport.client import Client
 from tests.experiments.sdk.fault_server import FaultServer, answer
 
 
-def figures(low=None, high=None, *, direction="higher", pairs=100, more=None, old=0.8, new=0.78, missing_in=""):
+def figures(low=None, high=None, *, direction="higher", pairs=100, more=None, old=0.8, new=0.78, missing_in="", p=None):
     return Figures(
         metric="m",
         direction=direction,
@@ -34,12 +34,16 @@ def figures(low=None, high=None, *, direction="higher", pairs=100, more=None, ol
         level=0.95,
         more_pairs=more,
         missing_in=missing_in,
+        p=p,
     )
 
 
 @pytest.mark.parametrize(
     ("found", "allowed", "outcome"),
     [
+        (figures(-0.08, -0.01, p=0.25, more=160), 0.0, "too_small"),  # three of a hundred fell, none rose
+        (figures(-0.08, -0.01, p=0.0501), 0.0, "undecided"),
+        (figures(-0.08, -0.01, p=0.05), 0.0, "failed"),
         (figures(-0.05, -0.03), 0.02, "failed"),
         (figures(-0.05, -0.02), 0.02, "undecided"),  # the favourable end just reaches what is allowed
         (figures(-0.02, 0.01), 0.02, "passed"),  # the unfavourable end just does
@@ -69,6 +73,12 @@ def test_sentences_name_the_interval_as_a_gain():
         "Too small a sample. Unchanged, 95 % interval of the gain [−0.03, 0.05], 100 common datapoints, higher is "
         "better. About 1,200 more datapoints would be needed to tell the difference seen from noise."
     )
+
+
+def test_what_the_paired_test_takes_for_noise_is_said():
+    _, said = decided_by_interval(figures(-0.08, -0.01, p=0.25), 0.0, 6, 1e-9)
+    assert said.startswith("Undecided. Worse by 0.02, 95 % interval of the gain [−0.08, −0.01], 100 common")
+    assert said.endswith("The paired test takes it for noise (p = 0.250).")
 
 
 @pytest.mark.parametrize(("confidence", "pairs"), [(0.5, 2), (0.8, 4), (0.9, 5), (0.95, 6), (0.99, 8), (0.999, 11)])
