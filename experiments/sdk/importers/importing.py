@@ -8,6 +8,7 @@ from experiments.sdk.importers.files import export_files
 from experiments.sdk.importers.ledger import Ledger
 from experiments.sdk.importers.reconciliation import Reconciliation, reconcile
 from experiments.sdk.importers.sending import Sender
+from experiments.sdk.importers.telling import check_tool
 from experiments.sdk.transport.client import Client
 
 
@@ -25,6 +26,7 @@ def import_export(
     nothing twice. Raises ConfigurationError for files that are no export, ServerError when the server is out of reach.
     """
     files = export_files(path)
+    check_tool(tool, files)
     title = name or path.name.partition(".")[0] or tool
     with Ledger() as ledger:
         sender = Sender(client, tool, ledger)
