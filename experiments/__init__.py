@@ -94,7 +94,7 @@ _PUBLIC = {
     "trace": "tracing.decorators",
 }
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605 - a list, made from the table
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -67,9 +67,14 @@ def _row_texts(chunk: Chunk) -> Iterator[str]:
     for entries in chunk.entries:
         for index, text in zip(entries.at, _entry_texts(entries), strict=True):
             metrics[index].append(text)
-    for session, passed, texts in zip(chunk.sessions, chunk.passed, metrics, strict=True):
+    for index, (session, passed, texts) in enumerate(zip(chunk.sessions, chunk.passed, metrics, strict=True)):
         datapoint = orjson.dumps(session.datapoint_id).decode()
         verdict = "true" if passed else "false"
+        # Why a row failed though none of its metrics did; said where it is so, as rows are many.
+        if session.crashed:
+            verdict += ',"crashed":true'
+        elif index in chunk.missing:
+            verdict += f',"missing":{orjson.dumps(chunk.missing[index]).decode()}'
         yield (
             f'{{"datapoint_id":{datapoint},"session_id":"{session.session_id}","passed":{verdict}'
             f',"metrics":[{",".join(texts)}]}}'

@@ -161,6 +161,7 @@ class Chunk(NamedTuple):
     sessions: list[Session]
     passed: bytearray
     entries: list[Entries]
+    missing: dict[int, list[str]]  # by place: required metrics without a value
 
 
 class _Composite(NamedTuple):
@@ -214,7 +215,7 @@ class ResultTable:
         """File the next sessions and what was measured in them; values of other sessions are left out."""
         first = len(self.keys)
         place = {session.session_id: index for index, session in enumerate(sessions)}
-        chunk = Chunk(sessions, bytearray(not session.crashed for session in sessions), [])
+        chunk = Chunk(sessions, bytearray(not session.crashed for session in sessions), [], {})
         for key, session_ids, values in measured:
             at: list[Any] = list(map(place.get, session_ids))
             if None in at:
@@ -225,7 +226,7 @@ class ResultTable:
             self._file_category(chunk, first, place, value)
         if self.composites:
             self._file_composites(chunk, first)
-        for name in self.required:
+        for name in sorted(self.required):
             _fail_without(chunk, name)
         self.keys.extend([session.datapoint_id or session.session_id for session in sessions])
         self.passed.extend(chunk.passed)
@@ -339,9 +340,10 @@ def _fail_without(chunk: Chunk, name: str) -> None:
     for entries in chunk.entries:
         if entries.column.name == name:
             measured.update(entries.at)
-    for index in range(len(chunk.sessions)):
-        if index not in measured:
+    for index, session in enumerate(chunk.sessions):
+        if index not in measured and not session.crashed:
             chunk.passed[index] = False
+            chunk.missing.setdefault(index, []).append(name)
 
 
 def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from experiments.sdk.gate_rules import TOLERANCE, plain
 from experiments.sdk.gate_shapes import Check, Rules
 
 if TYPE_CHECKING:
-    from experiments.sdk.models import DatapointResult, ExperimentResultSummary, ExperimentRun
+    from experiments.sdk.models import ExperimentResultSummary, ExperimentRun
 
 SHOWN_IDS = 5
 
@@ -24,7 +24,7 @@ def _of_the_run(run: "ExperimentRun", result: "ExperimentResultSummary", rules: 
         yield Check("run completed", "passed", "The run completed.")
     else:
         yield Check("run completed", "failed", f"The run is {status}: not everything that it measures is there.")
-    crashed = [row for row in result.datapoints if has_crashed(row)]
+    crashed = [row for row in result.datapoints if row.has_crashed]
     ids = list(dict.fromkeys(row.datapoint_id or row.session_id or "?" for row in crashed))
     rule = f"at most {rules.max_crashed} crashed datapoints" if rules.max_crashed else "no crashed datapoints"
     if len(ids) <= rules.max_crashed:
@@ -46,7 +46,7 @@ def _missing_values(result: "ExperimentResultSummary", rules: Rules) -> Iterator
     if rules.pass_rate is not None:
         judged |= dict.fromkeys(each.metric_name for each in result.metrics.details if each.passing_range is not None)
     present = {each.metric_name for each in result.metrics.details}
-    rows = [row for row in result.datapoints if not has_crashed(row)]
+    rows = [row for row in result.datapoints if not row.has_crashed]
     judged = {metric: None for metric in judged if metric in present}  # those that nobody has fail by themselves
     if not judged or not rows:
         return
@@ -62,11 +62,6 @@ def _missing_values(result: "ExperimentResultSummary", rules: Rules) -> Iterator
         return
     reason = f"{'; '.join(said)}: evaluators failed or were not asked."
     yield Check(rule, "passed" if most <= rules.max_missing else "failed", reason)
-
-
-def has_crashed(row: "DatapointResult") -> bool:
-    """The server's verdict: a row that failed though none of its metrics did is one whose function failed."""
-    return row.passed is False and all(metric.passed is not False for metric in row.metrics)
 
 
 def _pass_rate(result: "ExperimentResultSummary", wanted: float) -> Check:

@@ -164,12 +164,24 @@ class DatapointMetric(Wire):
 
 
 class DatapointResult(Wire):
-    """One session of a run: one execution of the function on one datapoint."""
+    """One session of a run: one execution of the function on one datapoint.
+
+    `crashed` says that the function failed, `missing` names required metrics without a value; only hhweb tells.
+    """
 
     datapoint_id: str | None = None
     session_id: str | None = None
     passed: bool | None = None
     metrics: list[DatapointMetric] = Field(default_factory=list)
+    crashed: bool | None = None
+    missing: list[str] = Field(default_factory=list)
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether the function failed: as the server says, else when the row failed though no metric of it did."""
+        if self.crashed is not None or self.missing:
+            return bool(self.crashed)
+        return self.passed is False and all(metric.passed is not False for metric in self.metrics)
 
 
 class DatapointOutcome(Wire):

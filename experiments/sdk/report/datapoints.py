@@ -3,7 +3,6 @@
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from experiments.sdk.gate_checks import has_crashed
 from experiments.sdk.report import pictures
 from experiments.sdk.report.material import ComparedMetric, Comparison, Failing, Material, Mover
 from experiments.sdk.report.sections import number, range_text
@@ -73,11 +72,12 @@ def _failing_block(each: Failing, is_open: bool, material: Material) -> str:
     row, content = each.row, each.content
     ranges = {(d.metric_name, d.event_name): d.passing_range for d in material.result.metrics.details}
     failed = [metric for metric in row.metrics if metric.passed is False]
-    reasons = ['<span class="chip crashed">crashed</span>'] if has_crashed(row) else []
+    reasons = ['<span class="chip crashed">crashed</span>'] if row.has_crashed else []
     reasons += [
         f'<span class="chip failed">{escape(_reason(metric, ranges.get((metric.name, metric.event_name))))}</span>'
         for metric in failed
     ]
+    reasons += [f'<span class="chip failed">no value of {escape(name)}</span>' for name in row.missing]
     what = _line_of(content.inputs)
     name = row.datapoint_id or row.session_id or UNDEFINED
     parts = []

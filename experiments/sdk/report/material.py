@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.sdk.baselines import find_baseline
 from experiments.sdk.errors import NotFound
-from experiments.sdk.gate_checks import has_crashed
 from experiments.sdk.gate_rules import Figures
 
 if TYPE_CHECKING:
@@ -104,13 +103,13 @@ def gathered(client: "Client", run: str, baseline: str | None) -> Material:
     found = find_run(client, run)
     old = find_baseline(client, baseline, found) if baseline is not None else None
     result = get_run_result(client, found.run_id)
-    failing = sorted((row for row in result.datapoints if row.passed is False), key=lambda row: not has_crashed(row))
+    failing = sorted((row for row in result.datapoints if row.passed is False), key=lambda row: not row.has_crashed)
     return Material(
         run=found,
         result=result,
         failing=[Failing(row, _content(client, row.session_id)) for row in failing[:MAX_FAILING]],
         failing_count=len(failing),
-        crashed=len({row.datapoint_id or row.session_id for row in failing if has_crashed(row)}),
+        crashed=len({row.datapoint_id or row.session_id for row in failing if row.has_crashed}),
         comparison=_compared(client, found, result, old) if old is not None else None,
         server_url=client.settings.server_url,
         has_console=bool(client.is_hhweb),

@@ -1,6 +1,6 @@
 """The view of one run's result: facts, metrics, failing datapoints. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from experiments.sdk.models import (
@@ -67,12 +67,13 @@ def failures(result: ExperimentResultSummary) -> Iterator[Failure]:
     for outcome in result.outcomes:
         row = rows.pop(outcome.session_id, None)
         reasons = list(_reasons_here(outcome, is_waiting))
-        reasons += _reasons_there(row, ranges, has_reason=outcome.error is not None) if row else []
+        told = outcome.evaluator_errors.keys()  # why a value is missing, better than that it is
+        reasons += _reasons_there(row, ranges, told, has_reason=outcome.error is not None) if row else []
         if reasons:
             again = f" #{outcome.repetition + 1}" if outcome.repetition else ""
             yield Failure(f"{outcome.datapoint_id}{again}", preview(outcome.inputs, 60), reasons)
     for row in rows.values():
-        if reasons := _reasons_there(row, ranges, has_reason=False):
+        if reasons := _reasons_there(row, ranges, (), has_reason=False):
             yield Failure(row.datapoint_id or row.session_id or UNDEFINED, UNDEFINED, reasons)
 
 
@@ -185,7 +186,11 @@ def _reasons_here(outcome: DatapointOutcome, is_waiting: bool) -> Iterator[tuple
 
 
 def _reasons_there(
-    row: DatapointResult, ranges: Mapping[tuple[str, str | None], PassingRange | None], *, has_reason: bool
+    row: DatapointResult,
+    ranges: Mapping[tuple[str, str | None], PassingRange | None],
+    told: Collection[str],
+    *,
+    has_reason: bool,
 ) -> list[tuple[str, str]]:
     if row.passed is not False:
         return []
@@ -196,6 +201,7 @@ def _reasons_there(
             wanted = f" (passes {bounds})" if bounds != UNDEFINED else ""
             value = metric_value(metric.value, is_boolean=isinstance(metric.value, bool))
             found.append(("threshold", f"{metric.name} {value}{wanted}"))
-    if not found and not has_reason:
+    found += [("evaluator", f"no value of {name}, which has a threshold") for name in row.missing if name not in told]
+    if not found and not has_reason and not row.missing:
         return [("function", "the server counts this execution as failed")]
     return found

@@ -66,7 +66,7 @@ def test_result_of_three_datapoints(api, project) -> None:
             "passed": True,
             "metrics": [{"name": "exact", "value": False, **shared}, {"name": "score", "value": 1.0, **shared}],
         },
-        {"datapoint_id": "d3", "session_id": ids[2], "passed": False, "metrics": []},
+        {"datapoint_id": "d3", "session_id": ids[2], "passed": False, "crashed": True, "metrics": []},
     ]
     assert body["metrics"] == {
         "aggregation_function": "average",

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.sdk.models import DatapointMetric, DatapointResult, ExperimentResultSummary
 from experiments.sdk.rendering import result_html
+from experiments.sdk.views.result import failures
 from tests.experiments.sdk.shown import RUN, compared, completed, outcome
 
 # --- notebooks
@@ -97,3 +98,19 @@ def test_without_pandas_the_error_says_what_to_type(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"need pandas, which is not installed\. Type: pip install pandas"):
         completed().to_pandas()
+
+
+def test_a_missing_value_is_no_crash_and_its_evaluators_error_is_told_once():
+    row = {"datapoint_id": "EXT-1", "session_id": "s1", "passed": False, "missing": ["exact", "near"], "metrics": []}
+    crashed = {"datapoint_id": "EXT-2", "session_id": "s2", "passed": False, "crashed": True, "metrics": []}
+    outcome = {"datapoint_id": "EXT-1", "session_id": "s1", "evaluator_errors": {"exact": "ValueError: x"}}
+    result = ExperimentResultSummary(status="completed", datapoints=[row, crashed], outcomes=[outcome])
+    first, second = failures(result)
+    assert first.reasons == [
+        ("evaluator", "exact: ValueError: x"),
+        ("evaluator", "no value of near, which has a threshold"),
+    ]
+    assert second.reasons == [("function", "the server counts this execution as failed")]
+    assert [each.has_crashed for each in result.datapoints] == [False, True]
+    old = ExperimentResultSummary(status="completed", datapoints=[{**row, "missing": []}])
+    assert old.datapoints[0].has_crashed is True  # a server that does not tell
