@@ -23,8 +23,8 @@ demo: $(VENV)/.demo ## set everything up and run an experiment and an A/B test o
 up: $(VENV)/.demo ## start the platform; DATA=folder PORT=8000 DATABASE=sqlite|postgres
 	$(BIN)/hhweb up --data $(DATA) --port $(PORT) --database $(DATABASE)
 
-# Whole files go to one of two processes, in the order of tests/conftest.py.
-PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+# Which of the two processes takes which tests, and in which order, is said by tests/conftest.py.
+PYTEST := $(BIN)/pytest -q -n 2 --no-loadscope-reorder --cov --cov-report=
 
 test: $(VENV)/.dev parts-browser ## set everything up and pass the tests, on PostgreSQL and on SQLite
 	rm -f .coverage .coverage.*

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ KEPT = {"HHWEB_TEST_DATABASE", "HHWEB_PROOF"}  # the second asks for the full fo
 # Root's PostgreSQL runs as another user, who may not reach a private TMPDIR.
 TEMPORARY = "/tmp" if os.geteuid() == 0 else None
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+SHARED_SERVERS = ("tests/contract/", "tests/hhweb/client_cli/")
 FAST = {
     # Tests never outlive a crash of the machine.
     "fsync": "off",
@@ -101,7 +103,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:  # the longest first: short files fill the end on all workers alike
-        items.sort(key=lambda item: not any(map(item.get_closest_marker, ("process", "browser"))))
+        long = {item.path for item in items if any(map(item.get_closest_marker, ("process", "browser")))}
+        items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files, and whole folders whose tests share a server that takes seconds to start."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next(
+                (folder for folder in SHARED_SERVERS if nodeid.startswith(folder)), super()._split_scope(nodeid)
+            )
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

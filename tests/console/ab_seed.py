@@ -100,11 +100,11 @@ def seed_ab(project: Project, *, documents: int = 60, queries: int = 24) -> Seed
             for i in range(queries)
         ]
     )
-    for query in asked[1:]:  # the first has no judgments: its metrics are undefined
-        chosen = chance.sample(range(documents), 6)
-        Judgment.objects.bulk_create(
-            [Judgment(query=query, document_id=f"d{i:03}", grade=n % 4) for n, i in enumerate(chosen)]
-        )
+    Judgment.objects.bulk_create(
+        Judgment(query=query, document_id=f"d{i:03}", grade=n % 4)
+        for query in asked[1:]  # the first has no judgments: its metrics are undefined
+        for n, i in enumerate(chance.sample(range(documents), 6))
+    )
     found = SeededAb(corpus, query_set, _collections(project, corpus, query_set))
     for status in ("created", "queued", "running", "deciding", "failed", "cancelled", "incomplete", "completed"):
         found.tests[status] = _test(project, found, status)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 
-from embeddings_ab.models import JudgingItem, JudgingPool, Tuning
+from embeddings_ab.models import JudgingItem, JudgingPool, JudgmentSource, Label, Tuning
 from embeddings_ab.services.judging import create_pool
-from embeddings_ab.services.labels import LabelRow, label_item, record_labels
+from embeddings_ab.services.labels import LabelRow, record_labels
 from governance.domain.caller import Caller
 from governance.models import Member, Project
 from governance.services.projects import system_caller, user_caller
@@ -47,10 +47,16 @@ def seed_judging(project: Project, ab: SeededAb) -> SeededJudging:
     fresh = create_pool(caller=caller, test_id=ab.done.public_id, name="cranfield, second round", depth=3)
     items = list(JudgingItem.objects.filter(pool=pool).select_related("query"))
     judges = [judge_called(project, "ben"), judge_called(project, "cleo")]
-    for place, item in enumerate(items[: min(24, len(items) // 2)]):
-        for number, judge in enumerate(judges):
-            grade = (place * 7 + (number and place % 5 == 0)) % 4
-            label_item(caller=judge, pool_id=pool.public_id, item_id=item.pk, grade=grade)
+    Label.objects.bulk_create(  # in one statement: many tests start from here
+        Label(
+            item=item,
+            source=JudgmentSource.HUMAN,
+            labeller=judge.actor_label,
+            grade=(place * 7 + (number and place % 5 == 0)) % 4,
+        )
+        for place, item in enumerate(items[: min(24, len(items) // 2)])
+        for number, judge in enumerate(judges)
+    )
     rows = [
         LabelRow(item.query.external_id, item.document_id, (place * 7 + (place % 3 == 0)) % 4, "llm", "judge-model 1.2")
         for place, item in enumerate(items)

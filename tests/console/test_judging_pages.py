@@ -213,6 +213,8 @@ def test_the_part_alone_answers_the_script(client: Client, judging: SeededJudgin
 
 
 def test_skipped_documents_come_back_when_asked(client: Client, judging: SeededJudging) -> None:
+    left_out = list(JudgingItem.objects.filter(pool=judging.fresh))[4:]
+    Label.objects.bulk_create(Label(item=item, source="human", labeller="anna", grade=0) for item in left_out)
     url = desk(judging.fresh)
     first = shown_item(client.get(url).content.decode())
     page = client.post(url, {"item": first, "do": "skip"}, follow=True).content.decode()

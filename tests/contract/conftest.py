@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from examples.demo.stack import Stack
+from tests.hhweb.running import prepared
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 Scenario = Callable[..., Any]
@@ -23,8 +24,11 @@ Scenario = Callable[..., Any]
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack]:
-    """`hhweb up` on an empty folder."""
-    with Stack(server_folder / f"contract-{request.param}", database=request.param) as running:
+    """`hhweb up` on an empty database."""
+    data = server_folder / f"contract-{request.param}"
+    if request.param == "sqlite":
+        prepared(data)
+    with Stack(data, database=request.param) as running:
         yield running
         assert running.process is not None
         assert running.process.poll() is None, "the platform died during the tests"

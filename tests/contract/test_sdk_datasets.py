@@ -1,6 +1,5 @@
 """The official client's `datasets` and `datapoints` objects against a live server."""
 
-import httpx
 import pytest
 
 honeyhive = pytest.importorskip("honeyhive")
@@ -102,15 +101,3 @@ def test_refusals_reach_the_user_with_code_and_sentence(sdk):
     with pytest.raises(HTTPException) as missing:
         sdk.datapoints.get("nobody")
     assert missing.value.status_code == 404
-
-
-def test_a_hundred_datapoints_are_asked_for_in_one_line(stack):
-    """As `datapoints.list` of the client does it: 4.5 kB of request line."""
-    ids = "&".join(f"datapoint_ids[]={number:024x}" for number in range(100))
-    answer = httpx.get(
-        f"{stack.url}/v1/datapoints?{ids}",
-        headers={"Authorization": f"Bearer {stack.credentials['api_key']}"},
-        timeout=30,
-        trust_env=False,
-    )
-    assert (answer.status_code, answer.json()) == (200, {"datapoints": []})

@@ -21,6 +21,7 @@ from embeddings_ab.domain.measures import FAMILIES
 from examples.demo import ab_corpus, ab_demo
 from examples.demo.stack import Stack
 from hhweb.ab_cli import COMMANDS
+from tests.hhweb.running import prepared
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "embeddings-ab.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_walk_through_runs_from_start_to_end(server_folder):
             (folder / mark.removeprefix("file=")).write_text(content, encoding="utf-8")
         elif mark == "run":
             script.append(content)
-    with Stack(folder / "var" / "hhweb"):
+    with Stack(prepared(folder / "var" / "hhweb")):
         ended = subprocess.run(
             ["bash", "-c", "\n".join(script)],
             cwd=folder,

@@ -1,8 +1,10 @@
 """Runs `hhweb up` as a user would, for the process tests."""
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +31,25 @@ def clean_environment() -> dict[str, str]:
     env["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"hhweb-tests-bytecode-{os.geteuid()}")
     env["PYTHONPATH"] = str(ROOT)
     return env
+
+
+def prepared(folder: Path) -> Path:
+    """A new data folder whose SQLite database is migrated and empty; one that is there already is left as it is.
+
+    It spares most of a first start: migrations run once in a test session. `test_up.py` shows that they run, too.
+    """
+    if folder.exists():
+        return folder
+    template = Path(os.environ["HHWEB_TEST_FOLDER"]) / "migrated"
+    with template.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            template.mkdir(mode=0o700)
+            command = [sys.executable, "-m", "hhweb.cli", "manage", "--data", str(template), "migrate", "-v0"]
+            subprocess.run(command, env=clean_environment(), cwd=ROOT, check=True, timeout=180)
+    folder.mkdir(mode=0o700, parents=True)
+    shutil.copy(template / "hhweb.sqlite3", folder)
+    return folder
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.demo.stack import Stack
+from tests.hhweb.running import prepared
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\S+)[ ]?(.*?)\n(.*?)^```$", re.M | re.S)
@@ -48,7 +49,7 @@ def started(server_folder):
     folder = server_folder / "documents"
     folder.mkdir()
     (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
-    with Stack(folder / "var" / "hhweb"):
+    with Stack(prepared(folder / "var" / "hhweb")):
         yield folder
 
 

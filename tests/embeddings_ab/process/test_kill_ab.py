@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from embeddings_ab.adapters.embedding_providers.canary import CANARY_TEXTS
-from tests.hhweb.running import ROOT, Platform, clean_environment, wait_for
+from tests.hhweb.running import ROOT, Platform, clean_environment, prepared, wait_for
 from tests.proofs import report
 
 pytestmark = pytest.mark.process
@@ -137,7 +137,8 @@ class Client:
 
 
 def platform_of(folder: Path, name: str, database: str, workers: int) -> Platform:
-    platform = Platform(folder / name, "--database", database)
+    data = prepared(folder / name) if database == "sqlite" else folder / name
+    platform = Platform(data, "--database", database)
     platform.settings = {
         "HHWEB_OUTBOUND_ALLOWED_HOSTS": "127.0.0.1",
         "HHWEB_WORKER_PROCESSES": str(workers),

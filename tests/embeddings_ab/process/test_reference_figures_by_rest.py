@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.hhweb.running import ROOT, Platform, clean_environment
+from tests.hhweb.running import ROOT, Platform, clean_environment, prepared
 from tests.proofs import report
 
 DATA = ROOT.parent / "shared" / "data"
@@ -64,7 +64,7 @@ DEAR = {
 
 @pytest.fixture(scope="module")
 def platform(server_folder):
-    started = Platform(server_folder / "reference").start()
+    started = Platform(prepared(server_folder / "reference")).start()
     yield started
     started.kill_everything()
 

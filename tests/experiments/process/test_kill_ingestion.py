@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.experiments.otlp_bodies import START, json_body, make_span, proto_body
-from tests.hhweb.running import ROOT, Platform, clean_environment, wait_for
+from tests.hhweb.running import ROOT, Platform, clean_environment, prepared, wait_for
 from tests.proofs import report
 
 pytestmark = pytest.mark.process
@@ -125,7 +125,8 @@ def stored(platform: Platform) -> dict:
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_killed_web_processes_lose_no_acknowledged_span_and_double_none(server_folder, database) -> None:
-    platform = Platform(server_folder / f"kill-{database}", "--database", database)
+    data = server_folder / f"kill-{database}"
+    platform = Platform(prepared(data) if database == "sqlite" else data, "--database", database)
     stop = threading.Event()
     clients: list[Client] = []
     try:

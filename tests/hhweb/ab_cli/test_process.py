@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from embeddings_ab.domain.importing.beir import write_folder
 from embeddings_ab.domain.importing.rows import DocumentRow, JudgmentRow, QueryRow
 from hhweb.cli import main
-from tests.hhweb.running import Platform
+from tests.hhweb.running import Platform, prepared
 
 WORDS = ["wing", "lift", "drag", "heat", "flow", "shock", "jet", "rotor", "plate", "cone", "nose", "tail", "wake"]
 SPEC = {
@@ -31,7 +31,7 @@ SPEC = {
 
 @pytest.fixture
 def platform(server_folder):
-    found = Platform(server_folder / "ab-cli")
+    found = Platform(prepared(server_folder / "ab-cli"))
     try:
         yield found.start()
         assert found.stop() == 0

@@ -12,14 +12,15 @@ from examples.demo.stack import Stack
 from experiments.sdk.configuration import KEY_NAMES, PROJECT_NAMES, URL_NAMES
 from experiments.sdk.transport.client import Client
 from hhweb.cli import main
+from tests.hhweb.running import prepared
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
 def server(server_folder: Path) -> Iterator[Stack]:
-    """`hhweb up` on an empty folder; its one project is shared, so tests use names of their own."""
-    with Stack(server_folder / "client-cli") as running:
+    """`hhweb up` on an empty database; its one project is shared, so tests use names of their own."""
+    with Stack(prepared(server_folder / "client-cli")) as running:
         yield running
 
 
