@@ -16,14 +16,13 @@ from experiments.sdk.execution import GRACE_SECONDS
 from experiments.sdk.git import git_context
 from experiments.sdk.jobs import Job, execute, jobs_of, leave_forked_child, resumed
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary
-from experiments.sdk.open_run import OpenRun
+from experiments.sdk.open_run import HURRIED_SECONDS, OpenRun
 from experiments.sdk.progress import Progress
 from experiments.sdk.tracing.routing import instrumented
 from experiments.sdk.transport.client import Client
 
 COMPOSITE = "weighted_score"
 REPLAY_SECONDS = 60.0
-HURRIED_SECONDS = 1.0
 WAITING = f"Interrupted: waiting up to {GRACE_SECONDS:g} s for what still runs; Ctrl-C again does not wait."
 
 

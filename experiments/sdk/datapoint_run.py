@@ -3,15 +3,14 @@
 Three outcomes are kept apart: the function failed, an evaluator failed, the delivery failed.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.sdk.context import ExperimentContext
 from experiments.sdk.jsonable import as_object, jsonable
 from experiments.sdk.models import DatapointOutcome
-from experiments.sdk.tracing.tracer import Deliver, Tracer, describe
+from experiments.sdk.tracing.tracer import Active, Deliver, Tracer, describe
 
 if TYPE_CHECKING:
     from experiments.sdk.evaluators.running import EvaluatorOutcome
@@ -67,11 +66,9 @@ class DatapointRun:
         if repetition:
             self.tracer.enrich(self.root, {"metadata": {"repetition": repetition}})
 
-    @contextlib.contextmanager
-    def active(self) -> Iterator[Tracer]:
-        """Make tracer and root span current for the function and its evaluators."""
-        with self.tracer.active(self.root):
-            yield self.tracer
+    def active(self) -> Active:
+        """Make tracer and root span current for the function and its evaluators; `as` gives the tracer."""
+        return self.tracer.active(self.root)
 
     def returned(self, outputs: Any, *, is_cached: bool = False) -> None:
         """The function is done; the span's time ends here, whatever evaluators take."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hhweb.experiments")
 CLOSE_SECONDS = 15.0
+HURRIED_SECONDS = 1.0
 NAMED_LOSSES = 10
 WITHDRAWAL_SECONDS = 2.0
 # A server that is away must not hold up the start for long: the spool takes over.
@@ -286,16 +287,27 @@ class OpenRun:
         """Deliver what is left, end the run, and fetch its result.
 
         When not everything could be delivered, the summary has status `pending_upload`, no metrics, and the spool's
-        path.
+        path. Ctrl-C meanwhile leaves it a second more, another one nothing: what is not delivered then waits in the
+        spool, with the end of the run.
         """
-        return self._end(status, list(outcomes), timeout_seconds, retries=None)
+        return self._end(status, list(outcomes), timeout_seconds, retries=None, is_hurried=False)
 
     def cancel(self, *, outcomes: Iterable[DatapointOutcome] = (), timeout_seconds: float | None = None) -> None:
-        """Store what has finished and end the run as cancelled; with the server away the spool keeps both."""
-        self._end(ExperimentRunStatus.CANCELLED.value, list(outcomes), timeout_seconds, retries=START)
+        """Store what has finished and end the run as cancelled; with the server away the spool keeps both.
+
+        Ctrl-C meanwhile leaves at once.
+        """
+        status = ExperimentRunStatus.CANCELLED.value
+        self._end(status, list(outcomes), timeout_seconds, retries=START, is_hurried=True)
 
     def _end(
-        self, status: str, done: list[DatapointOutcome], timeout_seconds: float | None, *, retries: RetryPolicy | None
+        self,
+        status: str,
+        done: list[DatapointOutcome],
+        timeout_seconds: float | None,
+        *,
+        retries: RetryPolicy | None,
+        is_hurried: bool,
     ) -> ExperimentResultSummary:
         body = {
             "status": status,
@@ -314,7 +326,10 @@ class OpenRun:
                 self.notice(f"The server refused session {session_id}: {reason}")
             summary = self._ended(body, report, done, retries)
         except KeyboardInterrupt:
-            self._leave(body)
+            if is_hurried or self._has_ended:
+                self._leave(body)
+            else:
+                self._end(status, done, HURRIED_SECONDS, retries=ONCE, is_hurried=True)
             raise
         finally:
             self._close_client()
@@ -351,7 +366,11 @@ class OpenRun:
     def _leave(self, body: dict[str, Any]) -> None:
         """Somebody does not want to wait for the end: keep it in the spool, and the spool for whoever comes next."""
         report = self._delivery.abandon()
-        if self._spool is None or (self._has_ended and self._spool.close(delete=True)):
+        if self._spool is None:
+            if report.pending:
+                self.notice(f"{len(report.pending)} finished datapoints are stored nowhere, as there is no spool.")
+            return
+        if self._has_ended and self._spool.close(delete=True):
             return
         self._journal_end(body)
         self._spool.close(delete=False)

@@ -145,16 +145,9 @@ class Tracer:
             finally:
                 span.end()
 
-    @contextlib.contextmanager
-    def active(self, span: Span) -> Iterator[None]:
+    def active(self, span: Span) -> "Active":
         """Make this tracer and `span` the current ones, for this thread or task alone."""
-        mine = current_tracer.set(self)
-        theirs = otel_context.attach(trace_api.set_span_in_context(span))
-        try:
-            yield
-        finally:
-            otel_context.detach(theirs)
-            current_tracer.reset(mine)
+        return Active(self, span)
 
     def fail(self, span: Span, error: BaseException) -> None:
         """Record an exception on a span: its text, its type and its traceback."""
@@ -296,6 +289,24 @@ class Tracer:
     def __exit__(self, *_: object) -> None:
         current_tracer.reset(self._token)
         self.shutdown()
+
+
+class Active:
+    """What `Tracer.active` gives. No generator: one that Ctrl-C leaves open is closed in a context not its own."""
+
+    __slots__ = ("_mine", "_span", "_theirs", "_tracer")
+
+    def __init__(self, tracer: Tracer, span: Span) -> None:
+        self._tracer, self._span = tracer, span
+
+    def __enter__(self) -> Tracer:
+        self._mine = current_tracer.set(self._tracer)
+        self._theirs = otel_context.attach(trace_api.set_span_in_context(self._span))
+        return self._tracer
+
+    def __exit__(self, *_: object) -> None:
+        otel_context.detach(self._theirs)
+        current_tracer.reset(self._mine)
 
 
 def describe(error: BaseException) -> str:

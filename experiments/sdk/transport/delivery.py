@@ -76,6 +76,7 @@ class Delivery:
         self._is_closed = False
         self._is_offline = False
         self._thread: threading.Thread | None = None
+        self._is_through = threading.Event()  # the thread
 
     @property
     def is_offline(self) -> bool:
@@ -123,11 +124,12 @@ class Delivery:
             self._patience_seconds = min(timeout_seconds, self._patience_seconds)
             self._deadline = time.monotonic() + self._patience_seconds
             self._changed.notify_all()
-        while self._thread is not None and self._thread.is_alive():
+        # Not join(): one that Ctrl-C interrupts takes the thread for ended though it runs (bpo-45274).
+        while self._thread is not None and not self._is_through.is_set():
             if (left := self._deadline - time.monotonic()) <= 0:
                 self._cut(LAST_WORDS_SECONDS)
                 break
-            self._thread.join(left)
+            self._is_through.wait(left)
         return self._closed()
 
     def abandon(self) -> DeliveryReport:
@@ -142,9 +144,11 @@ class Delivery:
         self._stop()
         if self._thread is not None:
             self._client.interrupt()
-            self._thread.join(seconds)
+            self._is_through.wait(seconds)
 
     def _closed(self) -> DeliveryReport:
+        if self._thread is not None and self._is_through.is_set():
+            self._thread.join()
         with self._changed:
             self._has_stopped = self._is_closed = True
             report = self._report
@@ -156,8 +160,11 @@ class Delivery:
     # --- the sending thread
 
     def _run(self) -> None:
-        while batch := self._take():
-            self._deliver(batch)
+        try:
+            while batch := self._take():
+                self._deliver(batch)
+        finally:
+            self._is_through.set()
 
     def _take(self) -> list[Entry]:
         """The next batch, when it is full or its first datapoint has lingered; nothing at the end."""
