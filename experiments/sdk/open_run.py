@@ -6,6 +6,7 @@ acknowledged or in the spool.
 
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from experiments.sdk.configuration import Settings
 from experiments.sdk.context import ExperimentContext
 from experiments.sdk.datapoint_run import DatapointRun, judge_all
-from experiments.sdk.errors import Conflict, ServerError, SpoolError, Unavailable
+from experiments.sdk.errors import Conflict, NotFound, ServerError, SpoolError, Unavailable
 from experiments.sdk.execution import AsyncRunner
 from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
@@ -30,7 +31,8 @@ log = logging.getLogger("hhweb.experiments")
 CLOSE_SECONDS = 15.0
 HURRIED_SECONDS = 1.0
 NAMED_LOSSES = 10
-WITHDRAWAL_SECONDS = 2.0
+WITHDRAWAL_SECONDS = 2.0  # a request of these
+WITHDRAWAL_PAUSES = (0.0, 0.1, 0.3, 0.6)
 # A server that is away must not hold up the start for long: the spool takes over.
 START = RetryPolicy(attempts=4, give_up_after_seconds=6.0)
 
@@ -174,29 +176,44 @@ class OpenRun:
 
     def _begin(self, retries: RetryPolicy) -> None:
         try:
-            self._create_now(retries)
-        except Unavailable as error:
-            self._has_tried = True
-            log.info("%s does not answer yet: %s", self.server_url, error)  # Delivery tells when it stays so
+            try:
+                self._create_now(retries)
+            except Unavailable as error:
+                self._has_tried = True
+                log.info("%s does not answer yet: %s", self.server_url, error)  # Delivery tells when it stays so
+            self._delivery.start()
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                self._withdraw()
-            if self._spool is not None:
-                self._spool.close(delete=True)
-            self._close_client()
+            try:
+                if isinstance(error, KeyboardInterrupt):
+                    self._withdraw()
+            finally:  # whoever does not even wait for that leaves no lock behind
+                self._delivery.abandon()
+                if self._spool is not None:
+                    self._spool.close(delete=True)
+                self._close_client()
             raise
-        self._delivery.start()
 
     def _withdraw(self) -> None:
-        """Somebody changed their mind while the run was being created: it may be there, and is not to stay running."""
-        with contextlib.suppress(ServerError):
-            self.client.request(
-                "PUT",
-                f"/v1/runs/{segment(self.run_id)}",
-                json={"status": ExperimentRunStatus.CANCELLED.value},
-                retries=ONCE,
-                timeout_seconds=WITHDRAWAL_SECONDS,
-            )
+        """Somebody changed their mind while the run was being created: if it is there, it is not to stay running.
+
+        The server may still be at it, so that a 404 is not its last word. A run of this id that looks otherwise was
+        there before and is left alone.
+        """
+        path = f"/v1/runs/{segment(self.run_id)}"
+        options: dict[str, Any] = {"retries": ONCE, "timeout_seconds": WITHDRAWAL_SECONDS}
+        running, cancelled = ExperimentRunStatus.RUNNING.value, ExperimentRunStatus.CANCELLED.value
+        for pause in WITHDRAWAL_PAUSES:
+            time.sleep(pause)
+            try:
+                stored = self.client.request("GET", path, **options)["evaluation"]
+                is_ours = stored["status"] == running and stored["name"] == self.name and not stored["event_ids"]
+                if is_ours:
+                    self.client.request("PUT", path, json={"status": cancelled}, **options)
+                return
+            except NotFound:
+                continue
+            except (ServerError, LookupError, TypeError):  # away, or not like a server of this protocol
+                return
 
     def _create_now(self, retries: RetryPolicy | None = None) -> None:
         if self._create is None:

@@ -1,5 +1,9 @@
 """resume=: what the server has is not run again, what waits in the spool is delivered first."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from experiments.sdk.errors import ConfigurationError, InvalidRequest, NotFound
@@ -174,3 +178,34 @@ def test_what_a_killed_client_left_in_the_spool_is_delivered_and_not_run_again(r
     assert (summary.name, summary.status) == ("first", "completed")
     assert len(kept(server, RUN)) == 12
     assert Spool().pending() == []
+
+
+@pytest.fixture
+def interrupting(server):
+    """A server at which Ctrl-C comes while it creates a run, for which it takes its time."""
+    treat = server.treat
+
+    def slowly(request):
+        if request.method == "POST" and request.path == "/v1/runs":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.15)
+        return treat(request)
+
+    server.treat = slowly
+    return server
+
+
+def test_a_run_that_is_interrupted_while_it_is_created_does_not_stay_running(run, interrupting):
+    with pytest.raises(KeyboardInterrupt):
+        run(square, ROWS, run_id=RUN)
+    assert interrupting.runs[RUN]["status"] == "cancelled"
+    assert interrupting.sessions == {}
+    assert Spool().pending() == []
+
+
+def test_an_interrupt_leaves_an_earlier_run_of_the_same_id_as_it_is(run, interrupting):
+    earlier = {"run_id": RUN, "name": "first", "status": "completed", "event_ids": ["s1"], "metadata": {}}
+    interrupting.runs[RUN] = dict(earlier)
+    with pytest.raises(KeyboardInterrupt):
+        run(square, ROWS, run_id=RUN, name="first")
+    assert interrupting.runs[RUN] == earlier
