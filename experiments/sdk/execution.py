@@ -112,11 +112,10 @@ class _Feed(Generic[Job]):
                     self._running += 1
                 try:
                     thread.start()
-                except BaseException as error:
-                    if thread.ident is None:
-                        self.through()
-                    if begun and isinstance(error, RuntimeError):
-                        return  # "can't start new thread": those that run do all the work
+                except RuntimeError:  # "can't start new thread"
+                    self.through()
+                    if begun:
+                        return  # those that run do all the work
                     raise
                 begun.append(thread)
         finally:

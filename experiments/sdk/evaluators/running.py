@@ -1,5 +1,6 @@
 """Runs evaluators on what a function returned. An evaluator that fails fails alone: its error is a value here."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,11 @@ async def arun_one(
     try:
         plan, values = plan_of(evaluator), _values(outputs, inputs, ground_truth, datapoint)
         if _blocks(evaluator):
-            value = await asyncio.to_thread(plan.call, evaluator, values)
+            value, error = await _in_thread(lambda: plan.call(evaluator, values))
+            if error is not None:
+                if isinstance(error, KeyboardInterrupt):
+                    raise error
+                return _failure(evaluator.name, error)
         else:
             value = plan.call(evaluator, values)
         if hasattr(value, "__await__"):
@@ -68,6 +73,40 @@ async def arun_one(
         raise
     except BaseException as error:
         return _failure(evaluator.name, error)
+
+
+async def _in_thread(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Call in a thread with the context copied; what it returned, and what it raised.
+
+    Not asyncio.to_thread(): there StopIteration (of a `next()` that finds nothing) is never heard of and waited for
+    without end, and a call that hangs holds up the end of the process.
+    """
+    import asyncio
+    import contextvars
+    import threading
+
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    settled: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def settle(value: Any, error: BaseException | None) -> None:
+        if not settled.done():  # else the run was interrupted meanwhile
+            settled.set_result((value, error))
+
+    def work() -> None:
+        value: Any = None
+        failure: BaseException | None = None
+        try:
+            value = context.run(call)
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    thread = threading.Thread(target=work, name="hhweb-evaluator", daemon=True)
+    thread.start()
+    outcome = await settled
+    thread.join()
+    return outcome
 
 
 def run_evaluators(

@@ -157,12 +157,17 @@ def test_whatever_a_function_raises_fails_its_datapoint_alone(run, server, error
     }
 
 
-def test_an_evaluator_that_is_cancelled_fails_alone(run, server):
+@pytest.mark.parametrize("function", [square, square_async])
+def test_evaluators_that_are_cancelled_or_find_nothing_fail_alone(run, server, function):
     async def give_up(outputs):
         raise asyncio.CancelledError
 
-    summary = run(square_async, ROWS, evaluators=[give_up, right], max_workers=2)
-    assert [outcome.evaluator_errors for outcome in summary.outcomes] == [{"give_up": "CancelledError"}] * 12
+    def first(outputs):
+        return next(iter(()))
+
+    summary = run(function, ROWS, evaluators=[give_up, first, right], max_workers=2)
+    errors = {"give_up": "CancelledError", "first": "StopIteration"}
+    assert [outcome.evaluator_errors for outcome in summary.outcomes] == [errors] * 12
     assert [outcome.metrics for outcome in summary.outcomes] == [{"right": True}] * 12
     assert len(kept(server, summary.run_id)) == 12
 
