@@ -130,7 +130,7 @@ def execute(
         with this.active() as tracer:
             try:
                 if (key := cached(job, this)) is not None:
-                    this.returned(_whole(function(job.datapoint, tracer), run_async))
+                    this.returned(_whole(function(own_copy(job.datapoint), tracer), run_async))
                     if key and cache is not None:
                         cache.put(key, this.outputs)
             except KeyboardInterrupt:
@@ -147,7 +147,7 @@ def execute(
         with this.active() as tracer:
             try:
                 if (key := cached(job, this)) is not None:
-                    this.returned(await _whole_awaited(await function(job.datapoint, tracer)))
+                    this.returned(await _whole_awaited(await function(own_copy(job.datapoint), tracer)))
                     if key and cache is not None:
                         cache.put(key, this.outputs)
             except (KeyboardInterrupt, GeneratorExit):
@@ -168,6 +168,30 @@ def execute(
         run_in_turn(jobs, work)
     else:
         run_threads(jobs, work, workers=workers, on_wait=on_wait)
+
+
+def own_copy(datapoint: dict[str, Any]) -> dict[str, Any]:
+    """The datapoint with dicts and lists of its own: what a function changes is not the next repetition's input."""
+    made: dict[int, Any] = {}
+
+    def copied(value: Any) -> Any:
+        kind = value.__class__
+        if kind is not dict and kind is not list:
+            return value
+        if (found := made.get(id(value))) is not None:  # it stands there twice, or contains itself
+            return found
+        if kind is dict:
+            made[id(value)] = copy = dict[Any, Any]()
+            copy.update((key, copied(item)) for key, item in value.items())
+            return copy
+        made[id(value)] = items = list[Any]()
+        items.extend(copied(item) for item in value)
+        return items
+
+    try:
+        return copied(datapoint)  # type: ignore[no-any-return]
+    except RecursionError:
+        return datapoint
 
 
 def _whole(value: Any, run_async: RunAsync) -> Any:

@@ -172,6 +172,31 @@ def test_evaluators_that_are_cancelled_or_find_nothing_fail_alone(run, server, f
     assert len(kept(server, summary.run_id)) == 12
 
 
+@pytest.mark.filterwarnings("ignore:A datapoint holds what JSON cannot:UserWarning")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_function_changes_is_its_own(run, server, is_async):
+    shared = ["a"]
+    rows = [{"id": "x", "inputs": {"items": shared, "again": shared}}]
+    rows[0]["inputs"]["itself"] = rows[0]["inputs"]
+    seen = []
+
+    def take(inputs):
+        seen.append((list(inputs["items"]), inputs["items"] is inputs["again"], inputs["itself"] is inputs))
+        return inputs["items"].pop()
+
+    async def take_async(inputs):
+        return take(inputs)
+
+    def judge(inputs):
+        return len(inputs["items"])
+
+    summary = run(take_async if is_async else take, rows, repetitions=3, evaluators=[judge])
+    assert seen == [(["a"], True, True)] * 3
+    assert [outcome.metrics for outcome in summary.outcomes] == [{"judge": 1}] * 3
+    assert {tuple(session["inputs"]["items"]) for session in server.sessions.values()} == {("a",)}
+    assert rows[0]["inputs"]["items"] == ["a"]
+
+
 def test_metrics_of_two_evaluators_with_one_name_are_told_of(run, server):
     def judge(outputs):
         return {"score": 1, "quality": 0.1}
