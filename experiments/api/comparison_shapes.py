@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from experiments.domain.statistics.comparison import FEW_PAIRS
+from experiments.domain.statistics.sentences import FEW_PAIRS
 
 _VERDICTS = ["better", "worse", "equivalent", "undecided"]
 _REASONS = ["too_few", "noisy", "incomplete", "not_significant"]

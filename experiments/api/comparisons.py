@@ -9,12 +9,12 @@ from rest_framework.response import Response
 
 from experiments.api.comparison_shapes import RunComparisonOut
 from experiments.domain.aggregation import AGGREGATES, DEFAULT_AGGREGATE
-from experiments.selectors.paired_comparison import DEFAULT_CONFIDENCE, compare_runs_statistically
 from governance.api.authentication import caller_of
 from governance.api.requests import ProjectView
 from governance.domain.actions import Action
 from governance.domain.errors import InvalidInput
 
+DEFAULT_CONFIDENCE = 0.95
 LOWEST, HIGHEST = 0.5, 0.999  # of confidence; 10,000 resamples say nothing of rarer things
 MOST_MARGINS = 100
 _KNOWN = ("aggregate_function", "confidence", "margin")
@@ -52,6 +52,9 @@ class RunComparison(ProjectView):
         responses=RunComparisonOut,
     )
     def get(self, request: Request, new: str, old: str) -> Response:
+        # numpy and scipy, which nothing at rest loads.
+        from experiments.selectors.paired_comparison import compare_runs_statistically
+
         for name in request.query_params:
             if name not in _KNOWN:
                 raise InvalidInput(

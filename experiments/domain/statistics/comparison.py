@@ -4,11 +4,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from experiments.domain.statistics.intervals import few_units_warning
-from experiments.domain.statistics.sentences import count_of, sentence_of
+from experiments.domain.statistics.sentences import FEW_PAIRS, count_of, sentence_of
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 Reason = Literal["too_few", "noisy", "incomplete", "not_significant"]
-FEW_PAIRS = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from experiments.domain.statistics.comparison import PairedComparison
 
+FEW_PAIRS = 30  # fewer than this are called few
 SINGULAR = {"queries": "query"}
 
 
