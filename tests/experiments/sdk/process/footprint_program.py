@@ -56,8 +56,6 @@ def main() -> None:
     statuses = [conduct(work, 50), conduct(work_async, 50)]  # everything is imported, pools of memory are warm
     before = footprint()
     statuses.append(conduct(work, count))
-    if "offline" not in sys.argv:
-        statuses.append(conduct(work_async, count))
     print(json.dumps({"before": before, "after": footprint(), "statuses": statuses}))
 
 

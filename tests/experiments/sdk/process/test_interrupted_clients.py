@@ -85,6 +85,17 @@ def test_a_second_interrupt_leaves_at_once_with_everything_finished_in_the_spool
     assert sorted(called) == sorted(set(range(COUNT)) - ended)
 
 
+def test_an_interrupt_while_the_last_ones_are_stored_leaves_time_to_store_them(server, start, alone):
+    server.latency_seconds = 0.2
+    child = start(run_id=RUN, datapoints=COUNT)
+    child.wait_for_lines(2 * COUNT)
+    child.process.send_signal(signal.SIGINT)
+    assert child.ended() == (INTERRUPTED, None)
+    assert stored_numbers(server) == set(range(COUNT))
+    assert server.runs[RUN]["status"] in ("completed", "cancelled")  # did it come before the last evaluator's end?
+    assert is_spool_empty(alone)
+
+
 @pytest.mark.parametrize(("mode", "what"), [("threads", "hang"), ("tasks", "evaluator_hangs")])
 def test_what_hangs_does_not_hold_up_an_interrupt(server, start, alone, mode, what):
     child = start(run_id=RUN, datapoints=COUNT, seconds=0.01, mode=mode, **{what: [12]})

@@ -29,7 +29,7 @@ from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool
 from tests.experiments.sdk.process.clients import Stored, counted, in_spool, rows
 from tests.experiments.sdk.squares import is_spool_empty, right, square, square_async
-from tests.hhweb.running import runs, wait_for
+from tests.hhweb.running import prepared, runs, wait_for
 from tests.proofs import report
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("no_threads_left")]
@@ -40,8 +40,8 @@ RUNS, KILLS_PER_RUN = (10, 5) if FULL else (1, 2)
 
 @pytest.fixture(scope="module")
 def stack(server_folder):
-    """`hhweb up` on an empty folder, always on the same port."""
-    with Stack(server_folder / "sdk") as running:
+    """`hhweb up` on an empty database, always on the same port."""
+    with Stack(prepared(server_folder / "sdk")) as running:
         yield running
         kill_everything_of(running)  # nobody needs what a graceful end takes time for
 
