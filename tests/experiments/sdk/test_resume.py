@@ -2,15 +2,18 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 
+from experiments import ExperimentContext, run_experiment
 from experiments.sdk.errors import ConfigurationError, InvalidRequest, NotFound
 from experiments.sdk.transport import client as transport_client
 from experiments.sdk.transport.spool import Spool
-from tests.experiments.sdk.fault_server import answer
+from tests.experiments.sdk.fault_server import answer, hang
 from tests.experiments.sdk.squares import ROWS, is_spool_empty, kept, right, square
+from tests.hhweb.running import wait_for
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -161,6 +164,55 @@ def test_a_run_that_is_being_executed_is_refused(run, server):
     assert len(refusals) == 1
     assert summary.status == "completed"
     assert len(kept(server, RUN)) == 12
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_a_run_that_was_left_at_its_end_waits_unlocked_with_its_end(run, server, interrupts):
+    server.plan(*[hang()] * 5, path="/opentelemetry")
+
+    def interrupt():
+        for _ in range(interrupts):
+            wait_for(lambda: server.sent("/opentelemetry"), "the delivery")
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(square, ROWS, run_id=RUN)
+    sender.join()
+    (waiting,) = Spool().pending()
+    assert (waiting.datapoints, waiting.is_finished, waiting.is_locked) == (12, True, False)
+    server.forget_plans()
+    function = Stops(None)
+    summary = run(function, ROWS, resume=RUN)
+    assert function.calls == []
+    assert summary.status == "completed"
+    assert len(kept(server, RUN)) == 12
+    assert Spool().pending() == []
+
+
+def test_run_experiment_executes_for_a_run_that_others_create_and_end(server, alone):
+    context = ExperimentContext(RUN, dataset_id="EXT-d", run_name="theirs")
+
+    def work(inputs):
+        return 1 // (inputs["n"] - 1)
+
+    rows = [row["inputs"] for row in ROWS[:3]]
+    results = run_experiment(
+        work, rows, ["a", "b", "c"], experiment_context=context, server_url=server.url, api_key="key"
+    )
+    assert [(each["datapoint_id"], each["status"], each["outputs"], each["delivered"]) for each in results] == [
+        ("a", "success", -1, True),
+        ("b", "failed", None, True),
+        ("c", "success", 1, True),
+    ]
+    assert results[1]["error"].startswith("ZeroDivisionError")
+    assert {key for key, _ in kept(server, RUN)} == {"a", "b", "c"}
+    assert server.runs == {}
+    assert is_spool_empty(alone)
+    with pytest.raises(ConfigurationError, match="'dataset' has 3 datapoints and 'datapoint_ids' 1 ids"):
+        run_experiment(work, rows, ["a"], experiment_context=context, server_url=server.url, api_key="key")
 
 
 def test_what_a_killed_client_left_in_the_spool_is_delivered_and_not_run_again(run, server, monkeypatch):
