@@ -180,3 +180,39 @@ def wire_version(version: Any) -> Json:
         "deployed": version.deployed,
         "content": version.content,
     }
+
+
+class TriedMetric(BaseModel):
+    """The metric of `POST /v1/metrics/run_metric`: it need not be stored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    type: str
+    criteria: str
+
+
+class TriedFeedback(BaseModel):
+    """The part of an event's feedback that evaluators compare with."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ground_truth: Any = None
+
+
+class TriedEvent(BaseModel):
+    """The event it is tried on."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    inputs: Json | None = None
+    outputs: Any = None
+    feedback: TriedFeedback | None = None
+
+
+class TrialBody(BaseModel):
+    """`POST /v1/metrics/run_metric`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    metric: TriedMetric
+    event: TriedEvent

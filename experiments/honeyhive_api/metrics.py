@@ -1,13 +1,15 @@
-"""Project metrics of the HoneyHive protocol, and their versions. Trying a metric out (`run_metric`) is not served."""
+"""Project metrics of the HoneyHive protocol, their versions, and trying one out on an event."""
 
 from typing import Any
 
 from django.urls import URLPattern, path
 
+from experiments.domain.metric_trial import try_metric
 from experiments.domain.wire_metrics import (
     MetricBody,
     MetricChanges,
     MetricChangesWithId,
+    TrialBody,
     VersionBody,
     wire_metric,
     wire_version,
@@ -92,7 +94,28 @@ def deploy_version(call: Call, metric_id: str, name: str) -> dict[str, Any]:
     return {"success": True, "data": wire_version(version)}
 
 
+@endpoint(Action.METRICS_WRITE)
+def run_metric(call: Call) -> dict[str, Any]:
+    """Judge one event with one of the built-in evaluators; nothing is stored."""
+    body = call.parse(TrialBody)
+    feedback = body.event.feedback
+    trial = try_metric(
+        kind=body.metric.type,
+        criteria=body.metric.criteria,
+        outputs=body.event.outputs,
+        ground_truth=feedback.ground_truth if feedback is not None else None,
+    )
+    return {
+        "success": trial.is_success,
+        "loading": False,
+        "result": trial.result,
+        "explanation": trial.explanation,
+    }
+
+
 urlpatterns: list[URLPattern] = [
+    path("v1/metrics/run_metric", resource(POST=run_metric)),
+    path("v1/metrics/run", resource(POST=run_metric)),
     path("v1/metrics", resource(GET=list_metrics, POST=create_metric, PUT=update_metric, DELETE=delete_metric)),
     path("v1/metrics/<str:metric_id>", resource(PUT=update_metric_by_id, DELETE=delete_metric_by_id)),
     path("v1/metrics/<str:metric_id>/versions", resource(GET=list_versions, POST=create_version)),

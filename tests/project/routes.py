@@ -92,6 +92,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     update = {"metadata": {"k": "v"}, "metrics": {"m": 1}}
     session = {"session_id": ids["session_id"], "session_name": "s", "metadata": {"run_id": ids["run_id"]}}
     metric = {"name": "another", "type": "PYTHON", "criteria": "x"}
+    trial = {"metric": {**metric, "criteria": "exact_match"}, "event": {"outputs": 1, "feedback": {"ground_truth": 1}}}
     span = {
         "traceId": ids["trace_id"],
         "spanId": "00f067aa0ba902b7",
@@ -137,6 +138,8 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "PUT v1/runs/<str:run_id>": run,
         "DELETE v1/runs/<str:run_id>": None,
         "POST v1/metrics": metric,
+        "POST v1/metrics/run_metric": trial,
+        "POST v1/metrics/run": trial,
         "PUT v1/metrics": {"id": ids["metric_id"], "description": "d"},
         "DELETE v1/metrics": None,
         "PUT v1/metrics/<str:metric_id>": {"description": "d"},
