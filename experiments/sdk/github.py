@@ -90,12 +90,18 @@ def keep_comment(target: PullRequest, text: str) -> str:
         raise Unavailable(f"No answer from {target.api_url}: {error}.") from error
 
 
+def _is_trusted(comment: Mapping[str, Any]) -> bool:
+    """Whether a bot or a member wrote it: a stranger may write our marker, too, and must not be what we change."""
+    kind = (comment.get("user") or {}).get("type")
+    return kind == "Bot" or comment.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR")
+
+
 def _known(github: "httpx.Client", path: str, marker: str) -> int | None:
     """The id of our comment."""
     for page in range(1, MAX_PAGES + 1):
         found = _decoded(github.get(path, params={"per_page": PER_PAGE, "page": page}))
         for comment in found:
-            if str(comment.get("body") or "").startswith(marker):
+            if str(comment.get("body") or "").startswith(marker) and _is_trusted(comment):
                 return int(comment["id"])
         if len(found) < PER_PAGE:
             return None

@@ -105,10 +105,11 @@ def _facts(result: ExperimentResultSummary) -> list[Cell]:
 
 def _sentences(result: ExperimentResultSummary) -> list[Cell]:
     said = [Cell(result.error, "bad")] if result.error else []
-    if result.status == "pending_upload":
+    is_told = any(REPLAY in notice for notice in result.notices)  # with the reason
+    if result.status == "pending_upload" and not is_told:
         where = f" in {result.spool_path}" if result.spool_path else ""
         said.append(Cell(f"Not uploaded yet: the run waits{where}", "warn"))
-        said.append(Cell(f"Send it with: {REPLAY}", "warn"))
+        said.append(Cell(f"Send it with: {REPLAY} {result.run_id}".rstrip(), "warn"))
     said += [Cell(notice, "warn") for notice in result.notices]
     if result.run_id:
         said.append(Cell(f"Run {result.run_id}", "dim"))

@@ -21,11 +21,18 @@ class GitHub:
     calls: list[str] = field(default_factory=list)
     refusal: tuple[int, bytes] | None = None
 
-    def add(self, body: str, number: int = 7) -> int:
+    def add(self, body: str, number: int = 7, *, author: str = "Bot", association: str = "NONE") -> int:
         """A comment on pull request `number`; its id."""
         key = len(self.comments) + 1001
         address = f"https://github.test/o/r/pull/{number}#issuecomment-{key}"
-        self.comments[key] = {"id": key, "body": body, "html_url": address, "number": number}
+        self.comments[key] = {
+            "id": key,
+            "body": body,
+            "html_url": address,
+            "number": number,
+            "user": {"type": author},
+            "author_association": association,
+        }
         return key
 
     def treat(self, method: str, path: str, query: dict[str, list[str]], body: Any, authorization: str) -> Any:

@@ -44,6 +44,17 @@ def test_two_runs_leave_one_comment_with_the_later_text(github, environment):
     assert [call.split()[0] for call in github.calls] == ["GET", "GET", "POST", "GET", "GET", "PATCH"]
 
 
+def test_a_strangers_comment_with_our_marker_is_left_alone(github, environment):
+    target = pull_request(environment)
+    theirs = github.add(f"{target.marker}\nhello", author="User", association="CONTRIBUTOR")
+    keep_comment(target, "ours")
+    assert github.comments[theirs]["body"] == f"{target.marker}\nhello"
+    members = github.add(f"{target.marker}\nby hand", author="User", association="MEMBER")
+    github.comments = {key: each for key, each in github.comments.items() if key in (theirs, members)}
+    keep_comment(target, "again")
+    assert github.comments[members]["body"] == f"{target.marker}\nagain"
+
+
 def test_a_body_too_long_for_github_is_shortened(github, environment):
     keep_comment(pull_request(environment), "x" * 100_000)
     (comment,) = github.comments.values()
