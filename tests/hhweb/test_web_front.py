@@ -72,7 +72,9 @@ def answer(middleware, package, version, status=200):
     return middleware.process_response(RequestFactory(headers=headers).get("/v1/runs"), HttpResponse(status=status))
 
 
-def test_a_client_is_logged_once_and_neither_its_text_nor_its_number_can_fill_the_log():
+def test_a_client_is_logged_once_and_neither_its_text_nor_its_number_can_fill_the_log(monkeypatch):
+    # A logger that was used before keeps its own processors.
+    monkeypatch.setattr("hhweb.middleware.log", structlog.get_logger("a logger of this test"))
     middleware = Versions(lambda request: HttpResponse())
     with structlog.testing.capture_logs() as lines:
         for package, version in [("hhweb", "0.1.0"), ("honeyhive", "1.7.0")] * 2 + [("x y", "1"), ("x", "1" * 65)]:
