@@ -144,10 +144,8 @@ def test_a_run_in_the_spool_says_where_it_waits_and_what_to_type() -> None:
         RUN,
         "pending upload · 4 datapoints executed · 1 function failure · 1 from the cache · 1 there before",
     ]
-    assert (
-        f"\nNot uploaded yet: the run waits in {waiting.spool_path}\nSend it with: hhweb spool replay {waiting.run_id}\n"
-        in text
-    )
+    assert f"\nNot uploaded yet: the run waits in {waiting.spool_path}\n" in text
+    assert f"\nSend it with: hhweb spool replay {waiting.run_id}\n" in text
     assert "\nThe server went away.\n" in text
     assert "delivery" not in text
     assert "console" not in text
