@@ -23,7 +23,7 @@ from experiments.sdk.transport.client import Client
 
 COMPOSITE = "weighted_score"
 REPLAY_SECONDS = 60.0
-WAITING = f"Interrupted: waiting up to {GRACE_SECONDS:g} s for what still runs; Ctrl-C again does not wait."
+WAITING = f"Waiting up to {GRACE_SECONDS:g} s for what still runs; Ctrl-C again does not wait."
 
 
 class Experiment:
@@ -143,6 +143,8 @@ class Experiment:
         metadata = dict(self.metadata)
         if self.passing_ranges:
             metadata["required_metrics"] = sorted(self.passing_ranges)
+        if lower := {name: "lower" for name, bounds in self.passing_ranges.items() if set(bounds) == {"max"}}:
+            metadata["metric_directions"] = {**lower, **(self.metadata.get("metric_directions") or {})}
         if self.is_resumed:
             given = {
                 "description": self.description,

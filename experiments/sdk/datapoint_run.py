@@ -28,7 +28,6 @@ class DatapointRun:
         *,
         context: ExperimentContext,
         datapoint_id: str,
-        run_name: str,
         session_id: str,
         function_name: str,
         inputs: Any,
@@ -44,7 +43,8 @@ class DatapointRun:
             datapoint_id=datapoint_id,
             source=context.source,
             session_id=session_id,
-            session_name=run_name,
+            # Metrics of two runs are compared by event name, those of sessions too: the run's name would part them.
+            session_name=function_name,
             inputs=inputs,
             metadata={**(metadata or {}), "repetition": repetition},
             deliver=deliver,

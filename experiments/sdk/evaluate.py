@@ -61,7 +61,7 @@ def evaluate(
     max_workers         executions at a time; run_concurrently=False runs them in turn in this thread
     repetitions         executions per datapoint, each stored by itself
     metadata            stands on the run; configuration says what is being tried (model, prompt, …)
-    passing_ranges      {metric: {min?, max?}}: thresholds of this run, inclusive
+    passing_ranges      {metric: {min?, max?}}: thresholds of this run, inclusive; with max alone, lower is better
     aggregate_function  average, min, max, median, p90, p95, p99, sum or count; computed by the server
     resume              id of a run to go on with: what the server already has is not run again
     cache               True, or a folder: outputs are kept by source, inputs, configuration and repetition

@@ -243,7 +243,6 @@ class OpenRun:
         return DatapointRun(
             context=ExperimentContext(self.run_id, dataset_id=self.dataset_id),
             datapoint_id=datapoint_id,
-            run_name=self.name,
             session_id=session_id_of(self.run_id, datapoint_id, repetition, occurrence),
             function_name=function_name,
             inputs=inputs,

@@ -18,6 +18,9 @@ def is_watched() -> bool:
     return is_terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
+FIGURES_WIDTH = 48  # of "20000/20000 1234.5/s 123 failed left 0:00:00" and the gaps between
+
+
 class Progress:
     """Counts executions; shows a bar when asked to, or by itself on a terminal."""
 
@@ -34,19 +37,23 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+            console = Console(stderr=True)
+            # On a narrow terminal the name gives way, then the bar; the figures stay.
+            name = self._name[: max(8, min(40, console.width - FIGURES_WIDTH - 10))]
+            bar_width = max(5, min(40, console.width - FIGURES_WIDTH - len(name)))
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                BarColumn(bar_width),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
                 TextColumn("{task.fields[failed]}", style="red"),
                 TextColumn("left", style="dim"),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=console,
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._name[:40], total=self.total, rate="", failed="")
+            self._task = self._bar.add_task(name, total=self.total, rate="", failed="")
         return self
 
     def step(self, *, failed: bool) -> None:

@@ -138,7 +138,6 @@ class Experiment:
         self._run = DatapointRun(
             context=ExperimentContext(run_id, dataset_id=dataset_id_of(options.name)),
             datapoint_id=self.datapoint_id,
-            run_name=options.name,
             session_id=session_id_of(run_id, self.datapoint_id, repetition),
             function_name=MAIN_EVENT,
             inputs=inputs_of(self._datapoint),

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import json
 import os
+import re
 import threading
 import warnings
 
@@ -41,7 +42,7 @@ def test_every_datapoint_is_stored_once_and_comes_back_in_input_order(run, serve
     first = stored["EXT-row-3", 0]
     assert first["inputs"] == {"n": 3}
     assert first["feedback"] == {"ground_truth": 9}
-    assert (first["source"], first["error"], first["session_name"]) == ("evaluation", None, "squares")
+    assert (first["source"], first["error"], first["session_name"]) == ("evaluation", None, function.__name__)
     (root,) = spans_of(server, first["session_id"])
     assert root["name"] == function.__name__
     assert json.loads(root["values"]["honeyhive_metrics"]) == {"right": True, "size": 9.0}
@@ -171,10 +172,10 @@ def test_the_run_says_what_was_tried_and_where(run, server):
         ROWS,
         evaluators=[right],
         name="  named ",
-        metadata={"team": "a", "git": {"commit": "mine"}},
+        metadata={"team": "a", "git": {"commit": "mine"}, "metric_directions": {"cost": "higher"}},
         configuration={"model": "m", "temperature": 0.5},
         description="why",
-        passing_ranges={"right": {"min": 0.5}},
+        passing_ranges={"right": {"min": 0.5}, "seconds": {"max": 2}, "cost": {"max": 1}},
         run_id="run-of-mine",
         aggregate_function="p95",
         max_workers=3,
@@ -193,7 +194,8 @@ def test_the_run_says_what_was_tried_and_where(run, server):
     }
     assert stored["metadata"]["team"] == "a"
     assert stored["metadata"]["git"] == {"commit": "mine"}
-    assert stored["passing_ranges"] == {"right": {"min": 0.5}}
+    assert stored["passing_ranges"] == {"right": {"min": 0.5}, "seconds": {"max": 2}, "cost": {"max": 1}}
+    assert stored["metadata"]["metric_directions"] == {"seconds": "lower", "cost": "higher"}
     assert [request.query for request in server.sent("/result")] == [{"aggregate_function": ["p95"]}]
 
 
@@ -231,9 +233,14 @@ def test_failures_are_told_line_by_line_when_asked_for(run, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_is_shown_when_asked_for(run, capsys):
-    run(square, ROWS, progress=True)
-    assert capsys.readouterr().out == ""
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_bar_shows_its_figures_on_every_width_when_asked_for(run, capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    run(square, ROWS, progress=True, name="a name that is far too long for a terminal", run_concurrently=False)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "0/12" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", told.err)
 
 
 def test_an_experiment_inside_an_experiment_keeps_its_own_spans(run, server):
@@ -245,7 +252,7 @@ def test_an_experiment_inside_an_experiment_keeps_its_own_spans(run, server):
     assert len(kept(server, summary.run_id)) == 3
     for outcome in summary.outcomes:
         inside = kept(server, outcome.outputs["inner"])
-        assert [session["session_name"] for session in inside.values()] == ["inner"] * 3
+        assert [session["session_name"] for session in inside.values()] == ["square"] * 3
         for session in (*inside.values(), server.sessions[outcome.session_id]):
             (root,) = spans_of(server, session["session_id"])
             assert root["parentSpanId"] is None
@@ -263,5 +270,5 @@ def test_two_experiments_at_once_in_two_threads_stay_apart(run, server):
     for thread in threads:
         thread.join()
     for name, summary in summaries.items():
-        assert {session["session_name"] for session in kept(server, summary.run_id).values()} == {name}
+        assert server.runs[summary.run_id]["name"] == name
         assert len(kept(server, summary.run_id)) == 12

@@ -103,7 +103,7 @@ def test_what_hangs_does_not_hold_up_an_interrupt(server, start, alone, mode, wh
     began = time.monotonic()
     child.process.send_signal(signal.SIGINT)
     if mode == "threads":
-        child.wait_to_say("waiting up to 5 s for what still runs; Ctrl-C again does not wait.")
+        child.wait_to_say("Waiting up to 5 s for what still runs; Ctrl-C again does not wait.")
         child.process.send_signal(signal.SIGINT)
     assert child.ended() == (INTERRUPTED, None)
     assert time.monotonic() - began < 5

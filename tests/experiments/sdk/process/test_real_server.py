@@ -147,7 +147,7 @@ def test_the_server_keeps_and_computes_everything_of_a_run(there, stored, alone)
 
     # Every event carries the four ids and hangs where it belongs, whatever thread or task it came from.
     assert Counter((event["event_name"], event["event_type"]) for event in kept.events) == {
-        ("spoken", "session"): 6,
+        ("speak", "session"): 6,
         ("speak", "chain"): 6,
         ("shout", "model"): 8,
         ("whisper", "tool"): 4,
