@@ -11,6 +11,7 @@ from experiments.sdk.errors import ConfigurationError
 
 URL_NAMES = ("HH_API_URL", "HHWEB_URL", "HONEYHIVE_SERVER_URL", "HH_SERVER_URL")
 KEY_NAMES = ("HH_API_KEY", "HHWEB_API_KEY", "HONEYHIVE_API_KEY")
+INGESTION_KEY_NAMES = ("HH_INGESTION_API_KEY",)
 PROJECT_NAMES = ("HH_PROJECT",)
 DATA_FOLDERS = (Path("data"), Path("var/hhweb"))
 
@@ -23,6 +24,7 @@ class Settings:
     api_key: str = field(repr=False)
     project: str | None = None
     timeout_seconds: float = 30.0
+    ingestion_api_key: str | None = field(default=None, repr=False)  # sends sessions and spans where it is given
 
 
 def resolve(
@@ -30,6 +32,7 @@ def resolve(
     server_url: str | None = None,
     api_key: str | None = None,
     project: str | None = None,
+    ingestion_api_key: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments, environment, `hhweb login`, or the data folder of an `hhweb up` beside us.
@@ -60,7 +63,8 @@ def resolve(
         raise ConfigurationError(
             "No server address: give server_url=…, set HH_API_URL (like http://127.0.0.1:8000), or type `hhweb login`."
         )
-    return Settings(server_url=checked_url(url), api_key=key.strip(), project=shown)
+    sender = ingestion_api_key or _first(env, INGESTION_KEY_NAMES)
+    return Settings(checked_url(url), key.strip(), shown, ingestion_api_key=sender.strip() if sender else None)
 
 
 def checked_url(url: str) -> str:

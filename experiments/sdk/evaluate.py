@@ -28,6 +28,7 @@ def evaluate(
     name: str | None = None,
     project: str | None = None,
     api_key: str | None = None,
+    ingestion_api_key: str | None = None,
     server_url: str | None = None,
     max_workers: int = 10,
     run_concurrently: bool = True,
@@ -57,7 +58,8 @@ def evaluate(
     evaluators          functions, decorated evaluators, or names of built-in ones; called by parameter names
                         (outputs, inputs, ground_truth, datapoint), else in that order
     name, description   shown with the run; project is shown only, as the key decides it
-    api_key, server_url else HH_API_KEY and HH_API_URL, else what `hhweb login` stored
+    api_key, server_url else HH_API_KEY and HH_API_URL, else what `hhweb login` stored; with ingestion_api_key (or
+                        HH_INGESTION_API_KEY) sessions and spans are sent by that key
     max_workers         executions at a time; run_concurrently=False runs them in turn in this thread
     repetitions         executions per datapoint, each stored by itself
     metadata            stands on the run; configuration says what is being tried (model, prompt, …)
@@ -90,7 +92,7 @@ def evaluate(
         dataset_id=dataset_id,
         evaluators=evaluators or (),
         name=name,
-        settings=resolve(api_key=api_key, server_url=server_url, project=project),
+        settings=resolve(api_key=api_key, server_url=server_url, project=project, ingestion_api_key=ingestion_api_key),
         max_workers=max_workers,
         run_concurrently=run_concurrently,
         repetitions=repetitions,
@@ -147,7 +149,10 @@ def run_experiment(
         datapoint_ids,
         context=experiment_context,
         settings=resolve(
-            api_key=ingestion_api_key or api_key, server_url=server_url, project=experiment_context.project
+            api_key=api_key or ingestion_api_key,
+            server_url=server_url,
+            project=experiment_context.project,
+            ingestion_api_key=ingestion_api_key,
         ),
         max_workers=max_workers,
         verbose=verbose,

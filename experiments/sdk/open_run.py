@@ -9,13 +9,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from experiments.sdk.configuration import Settings
 from experiments.sdk.context import ExperimentContext
-from experiments.sdk.datapoint_run import DatapointRun, judge_all
+from experiments.sdk.datapoint_run import DatapointRun
 from experiments.sdk.errors import Conflict, NotFound, ServerError, SpoolError, Unavailable
-from experiments.sdk.execution import AsyncRunner
 from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
 from experiments.sdk.transport.client import Client, segment
@@ -25,7 +25,7 @@ from experiments.sdk.transport.retries import ONCE, RetryPolicy
 from experiments.sdk.transport.spool import RunSpool, Spool
 
 if TYPE_CHECKING:
-    from experiments.sdk.tracing.tracer import Tracer
+    pass
 
 log = logging.getLogger("hhweb.experiments")
 CLOSE_SECONDS = 15.0
@@ -65,8 +65,10 @@ class OpenRun:
         self._has_ended = False  # and the server knows
         self._say = say
         self._spool = self._opened_spool(spool or Spool(), create)
-        self._delivery = Delivery(self.client, self._spool, on_notice=self.notice)
-        self._occurrences: dict[tuple[str, int], int] = {}
+        self._sender = self.client  # or a client of its own, with the key that may only send
+        if settings.ingestion_api_key:
+            self._sender = Client(replace(settings, api_key=settings.ingestion_api_key))
+        self._delivery = Delivery(self._sender, self._spool, on_notice=self.notice)
 
     # --- beginnings
 
@@ -252,41 +254,6 @@ class OpenRun:
             metadata=metadata,
         )
 
-    def execute(
-        self,
-        call: "Callable[[Tracer], Any]",
-        *,
-        datapoint_id: str,
-        inputs: Any,
-        ground_truth: Any = None,
-        evaluators: Sequence[Any] = (),
-        repetition: int = 0,
-        occurrence: int = 0,
-        function_name: str = "function",
-        datapoint: Any = None,
-    ) -> DatapointOutcome:
-        """Run `call` with a fresh tracer, then evaluators on what it returns; deliver. What it raises is recorded."""
-        run = self.begin(
-            datapoint_id=datapoint_id,
-            inputs=inputs,
-            ground_truth=ground_truth,
-            repetition=repetition,
-            occurrence=occurrence,
-            function_name=function_name,
-        )
-        runner = AsyncRunner()
-        try:
-            with run.active() as tracer:
-                try:
-                    run.returned(call(tracer))
-                except Exception as error:
-                    run.raised(error)
-                else:
-                    judge_all(run, evaluators, datapoint, runner)
-        finally:
-            runner.close()
-        return run.close()
-
     def deliver(self, finished: FinishedDatapoint) -> None:
         """Deliver a datapoint that was executed elsewhere under this run's id."""
         self._delivery.put(finished)
@@ -454,6 +421,8 @@ class OpenRun:
         return summary
 
     def _close_client(self) -> None:
+        if self._sender is not self.client:
+            self._sender.close()
         if self._owns_client:
             self.client.close()
 

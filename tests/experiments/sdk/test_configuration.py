@@ -84,3 +84,11 @@ def test_folders_follow_the_environment_and_the_desktop_rules(tmp_path, monkeypa
     assert [str(folder(xdg)) for folder in folders] == ["/c/hhweb", "/s/hhweb/spool", "/a/hhweb"]
     own = {"HHWEB_CONFIG_DIR": "/1", "HH_SPOOL_DIR": "/2", "HH_CACHE_DIR": "/3", **xdg}
     assert [str(folder(own)) for folder in folders] == ["/1", "/2", "/3"]
+
+
+def test_an_ingestion_key_stands_beside_the_key(home):
+    env = {**home, "HH_API_URL": "http://x", "HH_API_KEY": "k", "HH_INGESTION_API_KEY": " send "}
+    assert resolve(environment=env).ingestion_api_key == "send"
+    assert resolve(environment=env, ingestion_api_key="mine").ingestion_api_key == "mine"
+    assert "send" not in repr(resolve(environment=env))
+    assert resolve(server_url="http://x", api_key="k", environment={}).ingestion_api_key is None

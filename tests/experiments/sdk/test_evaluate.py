@@ -272,3 +272,12 @@ def test_two_experiments_at_once_in_two_threads_stay_apart(run, server):
     for name, summary in summaries.items():
         assert server.runs[summary.run_id]["name"] == name
         assert len(kept(server, summary.run_id)) == 12
+
+
+def test_with_an_ingestion_key_sessions_and_spans_go_by_it_and_all_else_by_the_key(run, server):
+    summary = run(square, ROWS, evaluators=[right], ingestion_api_key="send")
+    assert (summary.status, len(server.sessions)) == ("completed", 12)
+    used = {(request.path.partition("?")[0], request.headers["authorization"]) for request in server.requests}
+    assert {key for path, key in used if path.startswith("/opentelemetry")} == {"Bearer send"}
+    runs = {key for path, key in used if path.startswith(f"/v1/runs/{summary.run_id}")}
+    assert runs == {"Bearer key"}
