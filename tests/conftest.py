@@ -8,6 +8,7 @@ of their own. Settings are loaded only after the addresses are known, so no ini 
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,9 @@ def _start_servers(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-django loads the settings: start the servers (once) and say where they are."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell, which makes everything below deaf to Ctrl-C; tests are about it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "database: touches the database; set by tests/conftest.py, not by hand")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if not worker:

@@ -237,6 +237,7 @@ def test_failures_are_told_line_by_line_when_asked_for(run, capsys):
 def test_a_bar_shows_its_figures_on_every_width_when_asked_for(run, capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     run(square, ROWS, progress=True, name="a name that is far too long for a terminal", run_concurrently=False)
     told = capsys.readouterr()
     assert told.out == ""
