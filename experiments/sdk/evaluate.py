@@ -84,7 +84,7 @@ def evaluate(
             raise ConfigurationError(f"{name_of!r} has {len(given)} characters; use at most {MAX_ID}.")
     if resume and run_id and resume != run_id:
         raise ConfigurationError("'resume' and 'run_id' name two runs; give one of them.")
-    from experiments.sdk.conducting import Experiment
+    from experiments.sdk.running.conducting import Experiment
 
     experiment = Experiment(
         function=function,
@@ -141,7 +141,7 @@ def run_experiment(
         raise ConfigurationError(
             f"'dataset' has {len(dataset)} datapoints and 'datapoint_ids' {len(datapoint_ids)} ids; give one each."
         )
-    from experiments.sdk.conducting import execute_only
+    from experiments.sdk.running.conducting import execute_only
 
     return execute_only(
         function,

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments.sdk.baselines import find_baseline
 from experiments.sdk.errors import NotFound
-from experiments.sdk.gate_rules import Figures
+from experiments.sdk.gate.baselines import find_baseline
+from experiments.sdk.gate.rules import Figures
 
 if TYPE_CHECKING:
     from experiments.sdk.models import (

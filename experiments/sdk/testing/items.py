@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from experiments.sdk.binding import bind, ground_truth_of, inputs_of
-from experiments.sdk.conducting import weighted_composite
 from experiments.sdk.context import ExperimentContext
-from experiments.sdk.datapoint_run import DatapointRun, judge_all
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.execution import AsyncRunner, has_running_loop
 from experiments.sdk.ids import PREFIX, session_id_of
 from experiments.sdk.jsonable import jsonable
 from experiments.sdk.pytest_plugin import RECORD, experiment_key
+from experiments.sdk.running.binding import bind, ground_truth_of, inputs_of
+from experiments.sdk.running.conducting import weighted_composite
+from experiments.sdk.running.datapoint_run import DatapointRun, judge_all
+from experiments.sdk.running.execution import AsyncRunner, has_running_loop
 from experiments.sdk.testing.marks import DATAPOINT, Options, agreed, options_of
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.records import FinishedDatapoint

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from experiments.sdk import datasets
-from experiments.sdk.conducting import asserted_ranges, resolved_evaluators
 from experiments.sdk.errors import ConfigurationError
 from experiments.sdk.pytest_plugin import MARK
+from experiments.sdk.running.conducting import asserted_ranges, resolved_evaluators
 
 DATAPOINT = "datapoint"
 DEFAULT_NAME = "pytest"

@@ -4,9 +4,9 @@ from typing import Any
 
 from experiments.sdk.configuration import Settings, resolve
 from experiments.sdk.errors import ExperimentError
-from experiments.sdk.git import git_context
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
-from experiments.sdk.open_run import OpenRun
+from experiments.sdk.running.git import git_context
+from experiments.sdk.running.open_run import OpenRun
 from experiments.sdk.transport import json_text
 from experiments.sdk.transport.client import Client, segment
 from experiments.sdk.transport.records import FinishedDatapoint
@@ -123,7 +123,7 @@ class RecordedRun:
         rate, regressions = self.header.get("min_pass_rate"), self.header.get("max_regression") or {}
         if rate is None and not regressions:
             return
-        from experiments.sdk.gate import Rules, check
+        from experiments.sdk.gate.deciding import Rules, check
 
         rules = Rules(pass_rate=rate, max_regressions=regressions, max_crashed=_ALL, max_missing=_ALL)
         try:

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from experiments.sdk import open_run
 from experiments.sdk.errors import InvalidRequest
+from experiments.sdk.running import open_run
 from experiments.sdk.transport.client import Client, RetryPolicy
 from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool

@@ -217,7 +217,7 @@ def test_run_experiment_executes_for_a_run_that_others_create_and_end(server, al
 
 def test_what_a_killed_client_left_in_the_spool_is_delivered_and_not_run_again(run, server, monkeypatch):
     # As after a SIGKILL: datapoints in the journal, no end of the run, and the server never heard of it.
-    monkeypatch.setattr("experiments.sdk.open_run.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("experiments.sdk.running.open_run.CLOSE_SECONDS", 0.1)
     server.stop()
     with pytest.raises(KeyboardInterrupt):
         run(Stops(5), ROWS, run_concurrently=False, run_id=RUN, name="first")

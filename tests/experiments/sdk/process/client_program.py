@@ -54,7 +54,7 @@ def rows(count: int) -> list[dict]:
 
 def main() -> None:
     from experiments import evaluate
-    from experiments.sdk import open_run
+    from experiments.sdk.running import open_run
     from experiments.sdk.transport.retries import RetryPolicy
 
     if limit := SETTINGS.get("file_bytes"):

@@ -9,7 +9,7 @@ import threading
 import psutil
 
 from experiments import evaluate, trace
-from experiments.sdk import open_run
+from experiments.sdk.running import open_run
 from experiments.sdk.transport.retries import RetryPolicy
 
 

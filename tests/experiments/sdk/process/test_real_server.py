@@ -21,9 +21,9 @@ import pytest
 
 from examples.demo.stack import Stack
 from experiments import enrich_session, enrich_span, evaluate, evaluator, get_run_result, propagate, trace
-from experiments.sdk import open_run
 from experiments.sdk.configuration import Settings
 from experiments.sdk.ids import session_id_of
+from experiments.sdk.running import open_run
 from experiments.sdk.transport.client import Client, RetryPolicy
 from experiments.sdk.transport.replay import replay
 from experiments.sdk.transport.spool import Spool

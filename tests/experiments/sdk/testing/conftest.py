@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from experiments import evaluator
-from experiments.sdk import gate
 from experiments.sdk.configuration import KEY_NAMES, PROJECT_NAMES, URL_NAMES
 from experiments.sdk.evaluators import definition, registry, running
-from experiments.sdk.testing import recording
+from experiments.sdk.gate import deciding as gate
+from experiments.sdk.testing import items, marks, recording
 from tests.experiments.sdk.fault_server import FaultServer
 from tests.experiments.sdk.testing.sessions import BEGINNING, OPTIONS, Run
 
 # A session inside this one forgets the modules that it loaded: those of classes and registries are loaded before.
-LOADED = (evaluator, definition, registry, running, gate)
+LOADED = (evaluator, definition, registry, running, gate, items, marks)
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.sdk import ids
-from experiments.sdk.binding import BoundFunction, ground_truth_of, inputs_of
-from experiments.sdk.cache import OutputCache
-from experiments.sdk.datapoint_run import DatapointRun, judge_all, judge_all_async
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.execution import RunAsync, has_running_loop, run_in_turn, run_tasks, run_threads
 from experiments.sdk.models import DatapointOutcome
-from experiments.sdk.open_run import OpenRun
+from experiments.sdk.running.binding import BoundFunction, ground_truth_of, inputs_of
+from experiments.sdk.running.cache import OutputCache
+from experiments.sdk.running.datapoint_run import DatapointRun, judge_all, judge_all_async
+from experiments.sdk.running.execution import RunAsync, has_running_loop, run_in_turn, run_tasks, run_threads
+from experiments.sdk.running.open_run import OpenRun
 from experiments.sdk.tracing.tracer import MAX_ID
 
 

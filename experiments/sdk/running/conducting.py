@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sdk import datasets, ids
-from experiments.sdk.binding import bind
-from experiments.sdk.cache import OutputCache
 from experiments.sdk.configuration import Settings, cache_folder
 from experiments.sdk.context import ExperimentContext
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.execution import GRACE_SECONDS
-from experiments.sdk.git import git_context
-from experiments.sdk.jobs import Job, execute, jobs_of, leave_forked_child, resumed
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary
-from experiments.sdk.open_run import HURRIED_SECONDS, OpenRun
-from experiments.sdk.progress import Progress
+from experiments.sdk.running.binding import bind
+from experiments.sdk.running.cache import OutputCache
+from experiments.sdk.running.execution import GRACE_SECONDS
+from experiments.sdk.running.git import git_context
+from experiments.sdk.running.jobs import Job, execute, jobs_of, leave_forked_child, resumed
+from experiments.sdk.running.open_run import HURRIED_SECONDS, OpenRun
+from experiments.sdk.running.progress import Progress
 from experiments.sdk.tracing.routing import instrumented
 from experiments.sdk.transport.client import Client
 

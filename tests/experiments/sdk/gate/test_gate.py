@@ -5,10 +5,11 @@ import json
 import pytest
 from lxml import etree
 
-from experiments.sdk import gate, gate_output
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.gate import Check, GateReport, Rules
-from experiments.sdk.gate_rules import (
+from experiments.sdk.gate import deciding as gate
+from experiments.sdk.gate import output as gate_output
+from experiments.sdk.gate.deciding import Check, GateReport, Rules
+from experiments.sdk.gate.rules import (
     Figures,
     absence,
     by_name,

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.sdk.gate_rules import plain
+from experiments.sdk.gate.rules import plain
 
 if TYPE_CHECKING:
-    from experiments.sdk.gate_shapes import GateReport
+    from experiments.sdk.gate.shapes import GateReport
 
 _MARKS = {"passed": "✅", "skipped": "➖", "undecided": "⚠️", "too_small": "⚠️"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~])")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from experiments.sdk.gate_rules import TOLERANCE, plain
-from experiments.sdk.gate_shapes import Check, Rules
+from experiments.sdk.gate.rules import TOLERANCE, plain
+from experiments.sdk.gate.shapes import Check, Rules
 
 if TYPE_CHECKING:
     from experiments.sdk.models import ExperimentResultSummary, ExperimentRun

@@ -4,8 +4,8 @@ import functools
 
 import pytest
 
-from experiments.sdk.binding import bind, function_name, ground_truth_of, inputs_of
 from experiments.sdk.errors import ConfigurationError
+from experiments.sdk.running.binding import bind, function_name, ground_truth_of, inputs_of
 
 ROW = {"id": "a", "inputs": {"q": 1}, "ground_truth": {"a": 2}}
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from experiments.sdk.configuration import Settings
 from experiments.sdk.context import ExperimentContext
-from experiments.sdk.datapoint_run import DatapointRun
 from experiments.sdk.errors import Conflict, NotFound, ServerError, SpoolError, Unavailable
 from experiments.sdk.ids import prepare_run_request_data, session_id_of
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary, ExperimentRunStatus
+from experiments.sdk.running.datapoint_run import DatapointRun
 from experiments.sdk.transport.client import Client, segment
 from experiments.sdk.transport.delivery import Delivery, DeliveryReport
 from experiments.sdk.transport.records import FinishedDatapoint

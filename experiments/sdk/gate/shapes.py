@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from experiments.sdk.errors import ConfigurationError
-from experiments.sdk.gate_rules import Figures, plain
+from experiments.sdk.gate.rules import Figures, plain
 
 Outcome = Literal["passed", "failed", "undecided", "too_small", "missing_metric", "missing_baseline", "skipped"]
 DEFAULT_AGGREGATE = "average"

@@ -7,10 +7,10 @@ with it the intervals of hhweb's `/api/v1/runs/{new}/compare/{old}` decide.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from experiments.sdk.baselines import find_baseline, is_latest
 from experiments.sdk.errors import ConfigurationError, NotFound
-from experiments.sdk.gate_checks import checks_of_the_run
-from experiments.sdk.gate_rules import (
+from experiments.sdk.gate.baselines import find_baseline, is_latest
+from experiments.sdk.gate.checks import checks_of_the_run
+from experiments.sdk.gate.rules import (
     TOLERANCE,
     Figures,
     absence,
@@ -20,9 +20,9 @@ from experiments.sdk.gate_rules import (
     least_pairs,
     plain,
 )
-from experiments.sdk.gate_shapes import Check as Check
-from experiments.sdk.gate_shapes import GateReport as GateReport
-from experiments.sdk.gate_shapes import Rules as Rules
+from experiments.sdk.gate.shapes import Check as Check
+from experiments.sdk.gate.shapes import GateReport as GateReport
+from experiments.sdk.gate.shapes import Rules as Rules
 from experiments.sdk.run_references import find_run
 
 if TYPE_CHECKING:

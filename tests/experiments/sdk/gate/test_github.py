@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.sdk.errors import ConfigurationError, ServerError, Unavailable
-from experiments.sdk.github import LONGEST_BODY, keep_comment, pull_request
+from experiments.sdk.gate.github import LONGEST_BODY, keep_comment, pull_request
 from tests.experiments.sdk.github_server import serve_github
 
 

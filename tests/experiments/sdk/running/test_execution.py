@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from experiments.sdk.execution import AsyncRunner, has_running_loop, run_in_turn, run_tasks, run_threads
+from experiments.sdk.running.execution import AsyncRunner, has_running_loop, run_in_turn, run_tasks, run_threads
 
 VARIABLE = contextvars.ContextVar("variable", default="none")
 SEEN = contextvars.ContextVar("seen", default=None)

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from experiments.sdk.cache import OutputCache, source_of
+from experiments.sdk.running.cache import OutputCache, source_of
 
 ROW = {"inputs": {"q": 1}}
 

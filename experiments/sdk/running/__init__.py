@@ -1,0 +1,1 @@
+"""How an experiment runs: bound, created, executed, cached, watched, ended; evaluate() is its front."""
