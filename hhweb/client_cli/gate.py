@@ -11,7 +11,7 @@ from hhweb.client_cli.connection import EXIT_NOT_PASSED, Refused, with_client
 from hhweb.client_cli.output import JSON, echo_json, note
 
 if TYPE_CHECKING:
-    from experiments.sdk.gate import GateReport
+    from experiments.sdk.gate.deciding import GateReport
     from experiments.sdk.transport.client import Client
 
 GITHUB_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -104,7 +104,7 @@ def gate_command(
 
     Exit codes: 0 passed, 1 a rule failed, 2 it could not be judged (no such run, wrong options, server out of reach).
     """
-    from experiments.sdk.gate import Rules, check
+    from experiments.sdk.gate.deciding import Rules, check
 
     rules = Rules(
         max_regressions=max_regression,
@@ -135,7 +135,7 @@ def gate_command(
 
 
 def _write(report: "GateReport", summary: Path | None, junit_file: Path | None) -> None:
-    from experiments.sdk.gate_output import append, junit, markdown
+    from experiments.sdk.gate.output import append, junit, markdown
 
     named = os.environ.get(GITHUB_SUMMARY)
     summary = summary or (Path(named) if named else None)
@@ -151,8 +151,8 @@ def _write(report: "GateReport", summary: Path | None, junit_file: Path | None) 
 def _comment(report: "GateReport") -> None:
     """A comment that cannot be written is told; it is no reason to fail, nor to pass."""
     from experiments.sdk.errors import ExperimentError
-    from experiments.sdk.gate_output import markdown
-    from experiments.sdk.github import keep_comment, pull_request
+    from experiments.sdk.gate.github import keep_comment, pull_request
+    from experiments.sdk.gate.output import markdown
 
     try:
         target = pull_request(os.environ)
@@ -165,7 +165,7 @@ def _comment(report: "GateReport") -> None:
 
 
 def _say(report: "GateReport") -> None:
-    from experiments.sdk.gate_output import headline
+    from experiments.sdk.gate.output import headline
 
     name = report.run_name or report.run_id
     against = f" against {report.baseline_name or report.baseline_id}" if report.baseline_id else ""

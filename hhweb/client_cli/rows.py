@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments.sdk.binding import ground_truth_of, inputs_of
 from experiments.sdk.jsonable import jsonable
+from experiments.sdk.running.binding import ground_truth_of, inputs_of
 from hhweb.client_cli.connection import Refused
 
 Json = dict[str, Any]
