@@ -14,6 +14,7 @@ from opentelemetry.context import get_current
 from experiments import Tracer, enrich_session, enrich_span, propagate, trace
 from experiments.sdk.errors import ConfigurationError
 from experiments.sdk.tracing.current import current_tracer
+from experiments.sdk.tracing.otlp import any_value
 from experiments.sdk.tracing.provider import SeededIds
 from experiments.sdk.tracing.routing import RoutingProvider, instrumented
 from experiments.sdk.tracing.tracer import MAX_WAITING
@@ -427,3 +428,20 @@ def test_a_tracer_by_itself_says_when_the_server_is_away(caplog):
     assert url in caplog.text
     assert caplog.text.count("events are dropped from now on") == 1
     assert re.search(r"\b\d\d+ events were dropped while the server was away", caplog.text)
+
+
+def test_attributes_of_every_kind_keep_their_type(tracer, delivered):
+    span = tracer.start_span("kinds")
+    given = {"flag": True, "whole": 2**60, "real": 0.5, "text": "ä", "several": [1, 2], "texts": ("a", "b")}
+    span.set_attributes(given)
+    span.set_attribute("endless", float("inf"))
+    span.end()
+    values = {item["key"]: item["value"] for item in ended(tracer, delivered)["kinds"]["attributes"]}
+    assert values["flag"] == {"boolValue": True}
+    assert values["whole"] == {"intValue": str(2**60)}
+    assert values["real"] == {"doubleValue": 0.5}
+    assert values["text"] == {"stringValue": "ä"}
+    assert values["several"] == {"arrayValue": {"values": [{"intValue": "1"}, {"intValue": "2"}]}}
+    assert values["texts"] == {"arrayValue": {"values": [{"stringValue": "a"}, {"stringValue": "b"}]}}
+    assert values["endless"] == {"stringValue": "inf"}
+    assert any_value(None) == {"stringValue": "None"}
