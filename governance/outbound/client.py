@@ -14,10 +14,11 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
+from governance.domain.retry_after import retry_after_seconds
 from governance.outbound import addresses
 from governance.outbound.connections import Deadline, GuardedBackend, OpenSockets
 from governance.outbound.errors import OutboundFailed, OutboundRefused
-from governance.outbound.retries import TRANSIENT_STATUSES, retry_after_seconds
+from governance.outbound.retries import TRANSIENT_STATUSES
 
 __all__ = ["GuardedClient", "OutboundAnswer", "OutboundFailed", "OutboundRefused"]
 

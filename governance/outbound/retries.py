@@ -1,11 +1,9 @@
-"""The one retry policy of outbound calls: what can heal, how long to wait, and what the other side asked for.
+"""The one retry policy of outbound calls: what can heal, and how long to wait.
 
 Exponential backoff with full jitter after M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
-import datetime as dt
 import random
-from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 60.0
@@ -33,19 +31,3 @@ def delay_before(attempt: int, *, retry_after: float | None = None, seed: int | 
 def is_transient(error: BaseException) -> bool:
     """Whether trying again can heal it; what does not say so cannot."""
     return bool(getattr(error, "is_transient", False))
-
-
-def retry_after_seconds(value: str | None, *, now: dt.datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: seconds or HTTP-date); None for nonsense."""
-    text = (value or "").strip()
-    if not text or len(text) > 64:
-        return None
-    try:
-        if text.isascii() and text.replace(".", "", 1).isdigit():
-            return float(text)
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments.sdk import errors
 from experiments.sdk.transport import json_text
-from experiments.sdk.transport.retries import retry_after_seconds
 from experiments.sdk.version import VERSION
+from governance.domain.retry_after import retry_after_seconds
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -3,11 +3,8 @@
 Exponential backoff with full jitter after M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
-import datetime as dt
 import random
 from dataclasses import dataclass
-
-LONGEST_HEADER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +31,3 @@ class RetryPolicy:
 
 _shared = random.Random()  # noqa: S311 - jitter
 ONCE = RetryPolicy(attempts=1)
-
-
-def retry_after_seconds(value: str | None, *, now: dt.datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: seconds or HTTP-date); None for nonsense."""
-    from email.utils import parsedate_to_datetime
-
-    text = (value or "").strip()
-    if not text or len(text) > LONGEST_HEADER:
-        return None
-    try:
-        if text.isascii() and text.replace(".", "", 1).isdigit():
-            return float(text)
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -4,8 +4,9 @@ import datetime as dt
 
 import pytest
 
+from governance.domain.retry_after import retry_after_seconds
 from governance.outbound.errors import OutboundFailed, OutboundRefused
-from governance.outbound.retries import delay_before, is_transient, retry_after_seconds
+from governance.outbound.retries import delay_before, is_transient
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 

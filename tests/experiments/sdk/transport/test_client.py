@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from experiments.sdk import errors
 from experiments.sdk.configuration import Settings
 from experiments.sdk.transport.client import Client, ExperimentVersionWarning, RetryPolicy, segment
-from experiments.sdk.transport.retries import retry_after_seconds
+from governance.domain.retry_after import retry_after_seconds
 from hhweb import __version__
 from tests.experiments.sdk.fault_server import FaultServer, answer, drop_after_storing, drop_before_storing, hang
 from tests.experiments.sdk.transport.samples import client_of, finished
