@@ -98,4 +98,5 @@ def _of_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
         called = called_now
     # What `wraps` leaves to find (the source, for the cache) is the function's; only the parameter's name is ours.
     called.__signature__ = inspect.Signature([inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
-    return called  # type: ignore[no-any-return]
+    named: Callable[..., Any] = called
+    return named

@@ -5,7 +5,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -93,7 +93,7 @@ def with_settings(command: Command) -> Command:
         with translated():
             return command(find_settings(url, api_key, data), *arguments, **options)
 
-    return wrapped  # type: ignore[return-value]
+    return cast(Command, wrapped)
 
 
 def with_client(command: Command) -> Command:
@@ -104,7 +104,7 @@ def with_client(command: Command) -> Command:
         with open_client(settings) as client:
             return command(client, *arguments, **options)
 
-    return with_settings(wrapped)  # type: ignore[return-value]
+    return cast(Command, with_settings(wrapped))
 
 
 def open_client(settings: configuration.Settings) -> "Client":

@@ -80,7 +80,7 @@ def _experiment(root: Path, given: str | None) -> tuple[str, bool]:
 
 def _default_branch(root: Path) -> str:
     try:
-        ended = subprocess.run(  # noqa: S603
+        ended = subprocess.run(  # noqa: S603 - our own words
             ["git", "-C", str(root), "symbolic-ref", "--short", "refs/remotes/origin/HEAD"],  # noqa: S607
             capture_output=True,
             text=True,

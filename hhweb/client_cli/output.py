@@ -41,13 +41,14 @@ def print_table(
     first one first; `fact` stands below the title.
     """
     from experiments.sdk.rendering import print_view
-    from experiments.sdk.views.parts import Cell, Column, Sheet, View
+    from experiments.sdk.views.parts import Cell, Column, ColumnKind, Sheet, View
 
-    kinds = {**dict.fromkeys(right, "number"), **dict.fromkeys(ids, "id")}
+    kinds: dict[str, ColumnKind] = dict.fromkeys(right, "number")
+    kinds |= dict.fromkeys(ids, "id")
     places = {name: len(drop) - place for place, name in enumerate(drop)}
     sheet = Sheet(
         "",
-        [Column(name, kinds.get(name, "text"), places.get(name, 0)) for name in titles],  # type: ignore[arg-type]
+        [Column(name, kinds.get(name, "text"), places.get(name, 0)) for name in titles],
         [[Cell(UNDEFINED if cell is None or cell == "" else str(cell)) for cell in row] for row in rows],
     )
     print_view(View(title, [Cell(fact or f"{len(rows):,} shown", "dim")], [sheet] if rows else []))

@@ -101,12 +101,15 @@ def transform_of(given: Any) -> Callable[[Any], Any]:
 
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling it makes a coroutine: async functions, partials of them, objects whose __call__ is async."""
+    while hasattr(function, "func") and not hasattr(function, "__code__"):
+        function = function.func
     # Plain functions and methods are told by their flags: inspect would double the cost of importing the SDK.
     if (code := getattr(function, "__code__", None)) is not None:
         return bool(code.co_flags & _CO_COROUTINE)
     import inspect
 
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004 - whether it is async, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _plain_function(setting: str, given: Any) -> Callable[..., Any]:
@@ -114,4 +117,5 @@ def _plain_function(setting: str, given: Any) -> Callable[..., Any]:
         raise ValueError(f"{setting}={given!r} is no callable")
     if is_coroutine_function(given):
         raise ValueError(f"{setting} is an async function; give a plain one, and await inside the evaluator")
-    return given  # type: ignore[no-any-return]
+    plain: Callable[..., Any] = given
+    return plain

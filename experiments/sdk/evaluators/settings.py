@@ -51,8 +51,6 @@ class EvalSettings:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EvalSettings) and self.__dict__ == other.__dict__
 
-    __hash__ = None  # type: ignore[assignment] # it can change
-
     def __repr__(self) -> str:
         shown = [f"{name}={value!r}" for name, value in self.__dict__.items() if value is not None]
         return f"EvalSettings({', '.join(shown)})"

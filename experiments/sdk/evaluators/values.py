@@ -19,16 +19,17 @@ def scalar_of(value: Any) -> Scalar:
     Raises ValueError, whose text goes on after "returned", for None, NaN, infinities, integers beyond 64 bits and
     everything that is no scalar.
     """
-    kind = type(value)
-    if kind is float:
+    if type(value) is float:
         if math.isfinite(value):
-            return value  # type: ignore[no-any-return]
+            return value
         raise ValueError(f"{value}; a score is finite, so say what an undefined one shall count as")
-    if kind is bool or kind is str:
-        return value  # type: ignore[no-any-return]
-    if kind is int:
+    if type(value) is bool:
+        return value
+    if type(value) is str:
+        return value
+    if type(value) is int:
         if -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-            return value  # type: ignore[no-any-return]
+            return value
         raise ValueError("an integer beyond 64 bits; return it as a float")
     if value is None:
         raise ValueError(f"None; {_REMEDY}")
@@ -40,7 +41,7 @@ def scalar_of(value: Any) -> Scalar:
     inner = _item(value)
     if type(inner) in (bool, int, float, str):
         return scalar_of(inner)
-    raise ValueError(f"a value of type {kind.__name__}; {_REMEDY}")
+    raise ValueError(f"a value of type {type(value).__name__}; {_REMEDY}")
 
 
 def parts_of(value: Any) -> tuple[Any, dict[str, Any] | None]:

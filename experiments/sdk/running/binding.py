@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.sdk.errors import ConfigurationError
+from experiments.sdk.evaluators.operations import is_coroutine_function
 
 _ALIASES = {
     "datapoint": "datapoint",
@@ -63,7 +64,7 @@ def bind(function: Callable[..., Any]) -> BoundFunction:
             f"'function' must be callable, not {type(function).__name__}; give a function that takes {_ACCEPTED}."
         )
     name = function_name(function)
-    is_async = _is_async(function)
+    is_async = is_coroutine_function(function)
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some builtins have no signature
@@ -132,11 +133,3 @@ def _by_number(
 def _refused(name: str, parameters: list[inspect.Parameter]) -> ConfigurationError:
     shown = ", ".join(str(parameter) for parameter in parameters)
     return ConfigurationError(f"Function {name}({shown}) cannot be called on a datapoint; it may take {_ACCEPTED}.")
-
-
-def _is_async(function: Any) -> bool:
-    while hasattr(function, "func") and not inspect.isfunction(function):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(type(function), "__call__", None)  # noqa: B004 - whether it is asynchronous, not whether it is there
-    )

@@ -32,8 +32,8 @@ def git_context() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     try:
-        ended = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607
+        ended = subprocess.run(  # noqa: S603 - our own words
+            ["git", *arguments],  # noqa: S607 - the user's git, wherever it is
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_SECONDS,

@@ -189,7 +189,8 @@ def own_copy(datapoint: dict[str, Any]) -> dict[str, Any]:
         return items
 
     try:
-        return copied(datapoint)  # type: ignore[no-any-return]
+        whole: dict[str, Any] = copied(datapoint)
+        return whole
     except RecursionError:
         return datapoint
 

@@ -24,12 +24,15 @@ class Cell:
     tone: Tone = ""
 
 
+ColumnKind = Literal["text", "word", "number", "id"]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """Figures and words are never broken. A narrow terminal leaves out the highest `drop` first, 0 never."""
 
     title: str
-    kind: Literal["text", "word", "number", "id"] = "text"
+    kind: ColumnKind = "text"
     drop: int = 0
 
 
