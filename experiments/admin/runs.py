@@ -152,13 +152,14 @@ def run_page(visit: Visit, run_id: str) -> HttpResponseBase:
 
 
 def datapoint_line(row: DatapointResult, detail: run_overview.SessionDetail | None) -> dict[str, Any]:
-    """One datapoint with its first metrics, failed ones first."""
+    """One datapoint with its first metrics: required ones without a value, failed ones, then the others."""
     ordered = sorted(row.metrics, key=lambda metric: metric.passed)
     return {
         "row": row,
         "detail": detail,
         "state": "crashed" if row.crashed else "passed" if row.passed else "failed",
-        "scores": [
+        "scores": [{"name": name, "passed": False, "text": formats.UNDEFINED} for name in row.missing]
+        + [
             {
                 "name": metric.name,
                 "passed": metric.passed,

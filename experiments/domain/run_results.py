@@ -57,7 +57,10 @@ class MetricValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DatapointResult:
-    """One session with its verdict. A crashed one has failed, whatever its metrics say."""
+    """One session with its verdict. A crashed one has failed, whatever its metrics say.
+
+    So has one without a value of a metric that the run requires; `missing` names those.
+    """
 
     datapoint_id: str | None
     session_id: str
@@ -65,6 +68,7 @@ class DatapointResult:
     crashed: bool
     start_time: float
     metrics: list[MetricValue]
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +382,7 @@ def datapoint_results(chunk: Chunk) -> list[DatapointResult]:
             crashed=session.crashed,
             start_time=session.start_time,
             metrics=found,
+            missing=chunk.missing.get(index, ()),
         )
-        for session, passed, found in zip(chunk.sessions, chunk.passed, metrics, strict=True)
+        for index, (session, passed, found) in enumerate(zip(chunk.sessions, chunk.passed, metrics, strict=True))
     ]

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from experiments.admin.runs import datapoint_line
 from experiments.domain.filters import parse_filters
 from experiments.domain.run_results import MetricValue
 from experiments.selectors.comparison import compare_runs
@@ -172,5 +173,11 @@ def test_a_required_metric_that_is_missing_fails_its_datapoint_once_the_run_is_o
 
     assert verdicts(running) == (["d1", "d2"], [])
     assert verdicts(ended) == (["d1"], ["d2"])
+    rows = list(iter_datapoint_rows(caller=caller, run_key=ended.run_key))
+    assert [list(row.missing) for row in rows] == [[], ["a"]]
+    assert [(score["name"], score["text"], score["passed"]) for score in datapoint_line(rows[1], None)["scores"]] == [
+        ("a", "–", False),
+        ("b", "1.000", True),
+    ]
     part = parse_filters([{"field": "event_type", "operator": "is", "value": "session", "type": "string"}])
     assert verdicts(ended, conditions=part) == (["d1", "d2"], [])
