@@ -17,7 +17,7 @@ from embeddings_ab.models import Arm, Judgment, Query, QueryResult
 from embeddings_ab.services import arm_files, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import document_ids, queries_of
-from embeddings_ab.services.heartbeats import Heartbeat, lease
+from governance.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
 
 BLOCK = 256  # queries searched and stored together

@@ -24,7 +24,7 @@ from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionU
 from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.costs import cost_now
-from embeddings_ab.services.heartbeats import Heartbeat, lease
+from governance.services.heartbeats import Heartbeat, lease
 from embeddings_ab.services.provider_access import Access
 from governance.models import Resource
 from governance.models.clock import from_now

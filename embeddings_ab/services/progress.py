@@ -27,7 +27,7 @@ from embeddings_ab.domain.statuses import (
 )
 from embeddings_ab.models import AbTest, Arm, Collection, CollectionUse, Tuning
 from embeddings_ab.services import collections
-from embeddings_ab.services.heartbeats import lease
+from governance.services.heartbeats import lease
 from governance.models.clock import from_now
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus, TestStatus
 from embeddings_ab.models import AbTest, Arm, Collection, Embedding, QueryResult
 from embeddings_ab.services import ab_tests, arm_runs, collection_builds, decisions, embedding_cache, progress
-from embeddings_ab.services.heartbeats import Heartbeat, lease
+from governance.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
 from governance.outbound import limiter
 from tests.embeddings_ab.factories import QUERIES, TEXTS, make_caller, make_corpus, make_query_set
@@ -268,7 +268,7 @@ def test_a_collection_that_another_test_waits_for_survives_the_cancelling(materi
 def test_a_heartbeat_renews_the_lease_and_tells_when_it_is_lost(material, jobs, monkeypatch, settings):
     caller, corpus, query_set = material
     settings.LEASE_SECONDS = 5
-    monkeypatch.setattr("embeddings_ab.services.heartbeats.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("governance.services.heartbeats.LOOK_SECONDS", 0.02)
     test = started(caller, corpus, query_set, arms={"lexical": {"retrieval": "lexical"}})
     jobs.run(until=RUN)
     arm = Arm.claim(test.arms.get().pk, waiting=["ready"], running="running", holder="me", lease=lease() / 5)
@@ -287,7 +287,7 @@ def test_a_heartbeat_renews_the_lease_and_tells_when_it_is_lost(material, jobs, 
 
 def test_a_heartbeat_outlives_a_database_that_is_away_for_a_moment(material, jobs, monkeypatch):
     caller, corpus, query_set = material
-    monkeypatch.setattr("embeddings_ab.services.heartbeats.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("governance.services.heartbeats.LOOK_SECONDS", 0.02)
     test = started(caller, corpus, query_set, arms={"lexical": {"retrieval": "lexical"}})
     jobs.run(until=RUN)
     arm = Arm.claim(test.arms.get().pk, waiting=["ready"], running="running", holder="me", lease=lease())
