@@ -60,26 +60,26 @@ class Experiment(LeasedWork):
 
 
 class Lane(LeasedWork):
-    """A share of an experiment's concurrency. A worker that holds it makes up to `granted` calls at once.
+    """A seat at an experiment. A worker that holds it makes up to `granted` calls at once.
 
-    The widths of an experiment's lanes sum up to its concurrency, so that the limit of a run holds over any number
-    of workers; `granted` is what the limits of project and provider left of the width when the lane was taken.
+    `granted` is counted when the lane is taken, so that the sum over all lanes keeps within the limits of experiment,
+    project and provider. Who finds no room left says so in `asked_*`; those who have more than their share give way.
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="lanes")
     number = models.PositiveSmallIntegerField()
-    width = models.PositiveSmallIntegerField()
     granted = models.PositiveSmallIntegerField(default=0)
     status = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in LaneStatus], default=LaneStatus.WAITING.value
     )
+    asked_at = models.DateTimeField(null=True, blank=True)
+    asked_by = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
         ordering = ["experiment_id", "number"]
         constraints = [
             models.UniqueConstraint(fields=["experiment", "number"], name="lane_number_once_per_experiment"),
             models.CheckConstraint(condition=Q(status__in=[s.value for s in LaneStatus]), name="lane_status_is_known"),
-            models.CheckConstraint(condition=Q(width__gte=1), name="lane_has_a_width"),
         ]
         indexes = [models.Index(fields=["status", "leased_until"], name="lane_by_status")]
 
@@ -102,6 +102,9 @@ class DatapointRun(LeasedWork):
         max_length=16, choices=[(s.value, s.value) for s in DatapointRunStatus], default=DatapointRunStatus.PENDING
     )
     failures = models.PositiveIntegerField(default=0, help_text="attempts that ended with an error")
+    failures_forgiven = models.PositiveIntegerField(
+        default=0, help_text="failures of before the last retry of failed ones, which the retry policy does not count"
+    )
     lost_attempts = models.PositiveIntegerField(default=0, help_text="attempts whose worker died")
     session_key = models.UUIDField()
     latency_ms = models.FloatField(null=True, blank=True)

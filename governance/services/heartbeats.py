@@ -29,9 +29,16 @@ def lease() -> dt.timedelta:
 class Heartbeat:
     """`with Heartbeat(work, on_lost=client.close) as beat:`; call `beat.check()` between steps."""
 
-    def __init__(self, work: LeasedWork, *, on_lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        work: LeasedWork,
+        *,
+        on_lost: Callable[[], None] | None = None,
+        on_renew: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_renew` is called on the heartbeat's own thread and connection, to renew what hangs on the work."""
         self.work = work
-        self.on_lost = on_lost
+        self.on_lost, self.on_renew = on_lost, on_renew
         self._stop = threading.Event()
         self._lost = threading.Event()
         # Inside a transaction nobody else can see the claim: there is nothing to keep alive.
@@ -72,6 +79,8 @@ class Heartbeat:
                 try:
                     if looks % renew_every == 0:
                         self.work.renew(lease())
+                        if self.on_renew is not None:
+                            self.on_renew()
                     elif not self.work.held().exists():
                         raise LeaseLost
                 except LeaseLost:
