@@ -37,7 +37,7 @@ def cancel_page(visit: Visit, test_id: str) -> HttpResponseBase:
     if test.status not in TEST_UNDER_WAY and test.status != TestStatus.CREATED:
         raise Conflict(f"Test {test.name!r} is {test.status}: there is nothing to cancel.", field="status")
     return visit.render(
-        "console/ab_confirm.html",
+        "console/confirm.html",
         title=f"Cancel test {test.name}?",
         what="Work on this test stops within seconds, calls to providers included. There will be no verdict.",
         stays="Vectors that were made stay in the cache, results of finished arms stay, the audit entries stay.",
@@ -57,7 +57,7 @@ def delete_page(visit: Visit, test_id: str) -> HttpResponseBase:
         return back("console_ab_tests")
     held = test.collection_uses.count()
     return visit.render(
-        "console/ab_confirm.html",
+        "console/confirm.html",
         title=f"Delete test {test.name}?",
         what=f"The test, its arms, {formats.plural(test.result_count, 'result')} and its report go away.",
         stays=f"Corpus and query set stay. It lets go of {formats.plural(held, 'collection')}; "

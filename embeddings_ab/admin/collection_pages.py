@@ -5,14 +5,13 @@ from typing import Any
 from django.http import HttpResponseBase
 
 from embeddings_ab.admin.figures_of_report import money
-from embeddings_ab.admin.live import fragment
 from embeddings_ab.admin.words import remedy, status_kind, status_words
-from embeddings_ab.domain import charts
 from embeddings_ab.domain.statuses import CollectionStatus
 from embeddings_ab.models import Collection, CollectionKind, CollectionUse
 from embeddings_ab.selectors.collections import collections, find_collection
+from governance.admin.live import fragment
 from governance.admin.pages import Visit, clean, page, page_of
-from governance.domain import formats
+from governance.domain import figures, formats
 from governance.domain.actions import Action
 
 MOVING = (CollectionStatus.PENDING, CollectionStatus.BUILDING, CollectionStatus.DELETING)
@@ -51,7 +50,7 @@ def line_of(collection: Collection) -> dict[str, Any]:
         "kind_words": KIND_WORDS.get(CollectionKind(collection.kind), collection.kind),
         "maker": maker(collection),
         "share": share,
-        "bar": charts.progress(share, label=label),
+        "bar": figures.progress(share, label=label),
         "texts": texts,
         "hit_rate": formats.rate(collection.cache_hits, texts),
         "cost": cost,

@@ -8,7 +8,7 @@ from django.utils.dateparse import parse_datetime
 from embeddings_ab.admin.words import STAGES, VERDICT_ORDER, verdict_kind
 from embeddings_ab.domain import charts
 from embeddings_ab.models import Arm
-from governance.domain import formats
+from governance.domain import figures, formats
 
 Report = Mapping[str, Any]
 COLOURS = 6
@@ -283,7 +283,7 @@ def loss_lines(report: Report, arms: Sequence[Arm]) -> dict[str, Any]:
                 ),
                 "counts": [count for _, count in counts],
                 "total": sum(count for _, count in counts),
-                "bar": charts.stacked(
+                "bar": figures.stacked(
                     [(STAGES[s][1] if s in STAGES else "stage-5", count) for s, count in counts],
                     whole=whole,
                     label=f"{arm.name}: {said}",

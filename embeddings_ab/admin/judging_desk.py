@@ -9,12 +9,12 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from embeddings_ab.domain import charts
 from embeddings_ab.models import JudgingItem, JudgingPool
 from embeddings_ab.selectors import judging as selectors
 from embeddings_ab.services import judging as services
 from embeddings_ab.services import labels as label_services
 from governance.admin.pages import Visit, back, clean, page
+from governance.domain import figures
 from governance.domain.actions import Action
 from governance.domain.errors import DomainError, InvalidInput
 
@@ -129,7 +129,7 @@ def _context(visit: Visit, pool: JudgingPool, item: JudgingItem | None) -> dict[
         "items": progress.items,
         "judged": progress.done,
         "percent": f"{share * 100:.0f} %",
-        "bar": charts.progress(share, label=f"{progress.done} of {progress.items} documents are judged"),
+        "bar": figures.progress(share, label=f"{progress.done} of {progress.items} documents are judged"),
         "here": reverse("admin:console_ab_judging_desk", args=[pool.public_id]),
     }
     if item is not None:

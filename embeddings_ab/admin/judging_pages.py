@@ -6,7 +6,6 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.urls import reverse
 
-from embeddings_ab.domain import charts
 from embeddings_ab.domain.agreement import RULES, PairAgreement
 from embeddings_ab.domain.statuses import TestStatus
 from embeddings_ab.models import AbTest, JudgingPool
@@ -15,7 +14,7 @@ from embeddings_ab.selectors.ab_tests import find_test, tests
 from embeddings_ab.services import judging as services
 from embeddings_ab.services import labels as label_services
 from governance.admin.pages import Visit, back, clean, page, page_of
-from governance.domain import formats
+from governance.domain import figures, formats
 from governance.domain.actions import Action
 from governance.domain.errors import DomainError, InvalidInput
 
@@ -58,7 +57,7 @@ def pools_page(visit: Visit) -> HttpResponseBase:
     for pool in found.rows:
         items, labelled = counts[pool.pk]
         label = f"{labelled} of {items} documents have a human label"
-        bar = charts.progress(labelled / items if items else 0.0, label=label)
+        bar = figures.progress(labelled / items if items else 0.0, label=label)
         lines.append({"pool": pool, "items": items, "labelled": labelled, "bar": bar})
     ended = tests(visit.caller).filter(status__in=(TestStatus.COMPLETED, TestStatus.INCOMPLETE))
     return visit.render(
@@ -147,11 +146,11 @@ def pool_page(visit: Visit, pool_id: str) -> HttpResponseBase:
         progress=progress,
         mine=mine,
         percent=f"{share * 100:.0f} %",
-        bar=charts.progress(share, label=f"{progress.done} of {progress.items} documents are judged"),
+        bar=figures.progress(share, label=f"{progress.done} of {progress.items} documents are judged"),
         groups=[
-            {"words_of_source": SOURCE_WORDS[source], "source": source, **figures.to_json()}
-            for source, figures in found.groups.items()
-            if figures.labellers > 1
+            {"words_of_source": SOURCE_WORDS[source], "source": source, **counted.to_json()}
+            for source, counted in found.groups.items()
+            if counted.labellers > 1
         ],
         pairs=[_pair_line(pair, {}) for pairs in found.labellers.values() for pair in pairs],
         sources=[_pair_line(pair, SOURCE_WORDS) for pair in found.sources],
@@ -220,7 +219,7 @@ def delete_page(visit: Visit, pool_id: str) -> HttpResponseBase:
     progress = selectors.progress(pool)
     labels = sum(row.labels for row in progress.labellers)
     return visit.render(
-        "console/ab_confirm.html",
+        "console/confirm.html",
         title=f"Delete pool {pool.name}?",
         what=f"{formats.plural(progress.items, 'document')} to judge and {formats.plural(labels, 'label')} go away.",
         stays="Query sets that were published from it stay, with their judgments. The audit entries stay.",

@@ -11,7 +11,7 @@ from embeddings_ab.domain import charts
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from governance.admin.pages import PAGE_SIZE, Visit, clean, page
-from governance.domain import formats
+from governance.domain import figures, formats
 from governance.domain.actions import Action
 
 TIE = 1e-12
@@ -124,7 +124,7 @@ def per_query_page(visit: Visit, test_id: str) -> HttpResponseBase:
         ],
         counts=counts,
         compared=len(differences),
-        winloss=charts.stacked(
+        winloss=figures.stacked(
             [("better", wins), ("rest", ties), ("worse", losses)], whole=wins + ties + losses, label=said
         ),
         movement=charts.movement(differences, label=f"Differences by query, {said}"),

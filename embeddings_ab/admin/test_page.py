@@ -6,10 +6,8 @@ from django.http import HttpResponseBase
 from django.utils import timezone
 
 from embeddings_ab.admin import figures_of_report as shown
-from embeddings_ab.admin.live import fragment
 from embeddings_ab.admin.new_test import plan_of
 from embeddings_ab.admin.words import remedy, status_kind, status_words
-from embeddings_ab.domain import charts
 from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.domain.statuses import (
     ARM_ENDED,
@@ -22,8 +20,9 @@ from embeddings_ab.domain.statuses import (
 from embeddings_ab.models import AbTest, Arm, Collection
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from embeddings_ab.selectors.reports import has_report
+from governance.admin.live import fragment
 from governance.admin.pages import Visit, clean, page
-from governance.domain import formats
+from governance.domain import figures, formats
 from governance.domain.actions import Action
 
 TABS = (
@@ -53,7 +52,7 @@ def part_of(collection: Collection | None, words: str) -> dict[str, Any] | None:
         "done": collection.chunks_done,
         "whole": collection.chunk_count,
         "share": share,
-        "bar": charts.progress(
+        "bar": figures.progress(
             share, label=f"{words}: {collection.status}, {collection.chunks_done} of {whole or 'unknown'} texts"
         ),
     }
@@ -77,7 +76,7 @@ def progress_lines(test: AbTest, arms: list[Arm]) -> list[dict[str, Any]]:
                 "parts": parts,
                 "queries_done": arm.queries_done,
                 "queries_failed": arm.queries_failed,
-                "bar": charts.progress(done, label=label),
+                "bar": figures.progress(done, label=label),
                 "share": 1.0 if over else 0.6 * built + 0.4 * done,
                 "error": arm.error_message,
                 "remedy": remedy(arm.error_code) if arm.error_message else "",
@@ -123,7 +122,7 @@ def progress_context(test: AbTest, arms: list[Arm]) -> dict[str, Any]:
         "test": test,
         "progress": lines,
         "percent": f"{share * 100:.0f} %",
-        "whole": charts.progress(share, label=f"{share * 100:.0f} % of the test is done"),
+        "whole": figures.progress(share, label=f"{share * 100:.0f} % of the test is done"),
         "eta": eta,
         "queries": test.query_set.query_count,
         "sentence": state_sentence(test, lines),

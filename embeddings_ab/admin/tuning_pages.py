@@ -5,7 +5,6 @@ from typing import Any
 
 from django.http import HttpResponseBase
 
-from embeddings_ab.admin.live import fragment
 from embeddings_ab.domain import charts
 from embeddings_ab.domain.spec import ArmSpec
 from embeddings_ab.domain.statuses import ArmStatus, TestStatus, TuningStatus
@@ -14,6 +13,7 @@ from embeddings_ab.models import Arm, Tuning
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from embeddings_ab.selectors.tunings import find_tuning, tunings_of
 from embeddings_ab.services import tunings as services
+from governance.admin.live import fragment
 from governance.admin.pages import Visit, back, clean, page, page_of
 from governance.domain import formats
 from governance.domain.actions import Action

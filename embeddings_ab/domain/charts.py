@@ -176,26 +176,6 @@ def percentiles(p50: float | None, p95: float | None, p99: float | None, *, axis
     return svg(axis.width, 24, label, "".join(parts))
 
 
-def stacked(parts: Sequence[tuple[str, int]], *, whole: int, label: str) -> str:
-    """Counts side by side as shares of `whole`; (class, count) in order. Stretched by CSS, so it carries no text."""
-    at, drawn = 0.0, ['<rect class="hh-fig-rest" x="0" y="0" width="100" height="12"/>']
-    for kind, count in parts:
-        wide = count / whole * 100 if whole > 0 else 0.0
-        if count > 0:
-            size = f'x="{at:.2f}" y="0" width="{min(wide, 100 - at):.2f}" height="12"'
-            drawn.append(f'<rect class="hh-fig-{escape(kind)}" {size}/>')
-        at = min(100.0, at + wide)
-    return (
-        f'<svg class="hh-stack" role="img" aria-label="{escape(label)}" viewBox="0 0 100 12" '
-        f'preserveAspectRatio="none">{"".join(drawn)}</svg>'
-    )
-
-
-def progress(share: float, *, label: str) -> str:
-    """How much is done, 0 to 1, as a bar that CSS stretches."""
-    return stacked([("arm-1", round(min(1.0, max(0.0, share)) * 1000))], whole=1000, label=label)
-
-
 def movement(differences: Sequence[float], *, label: str, width: float = 640.0, height: float = 96.0) -> str:
     """One bar per query, largest gain first, largest loss last; nothing for fewer than two queries.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Q
 from django.http import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 
 from experiments.domain.run_results import DatapointResult, MetricResult
@@ -189,5 +190,5 @@ def delete_page(visit: Visit, run_id: str) -> HttpResponseBase:
         stays=f"Its {formats.plural(events, 'event')} and its dataset stay. Its audit entries stay.",
         undo="This cannot be undone.",
         button="Delete run",
-        way_out=("console_runs", "Keep run"),
+        way_out=(reverse("admin:console_runs"), "Keep run"),
     )

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 from django.http import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 
 from governance.admin.pages import Visit, back, clean, page
@@ -135,7 +136,7 @@ def revoke_key(visit: Visit, key_id: str) -> HttpResponseBase:
         stays="Events and runs that came through it stay. Its audit entries stay.",
         undo="This cannot be undone; create a new key instead.",
         button="Revoke key",
-        way_out=("console_project", "Keep key"),
+        way_out=(reverse("admin:console_project"), "Keep key"),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
 from django.http import HttpResponseBase
+from django.urls import reverse
 
 from governance.admin.pages import Visit, back, clean, page
 from governance.domain.actions import Action
@@ -101,7 +102,7 @@ def delete_rule(visit: Visit, rule_id: str) -> HttpResponseBase:
         stays="All results stay. The audit trail keeps the rule.",
         undo="Add the same rule again.",
         button="Delete rule",
-        way_out=(HOME, "Keep rule"),
+        way_out=(reverse(f"admin:{HOME}"), "Keep rule"),
     )
 
 
@@ -143,7 +144,7 @@ def delete_price(visit: Visit, price_id: str) -> HttpResponseBase:
         stays="Costs that were computed with it stay. The audit trail keeps the price.",
         undo="Add the same price again.",
         button="Delete price",
-        way_out=(HOME, "Keep price"),
+        way_out=(reverse(f"admin:{HOME}"), "Keep price"),
     )
 
 
@@ -180,7 +181,7 @@ def delete_secret(visit: Visit, secret_id: str) -> HttpResponseBase:
         stays="All results stay. The provider still knows the key: revoke it there as well.",
         undo="The value cannot be shown again; store it anew under the same name.",
         button="Delete secret",
-        way_out=(HOME, "Keep secret"),
+        way_out=(reverse(f"admin:{HOME}"), "Keep secret"),
     )
 
 

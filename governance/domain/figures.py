@@ -189,6 +189,26 @@ def bar(used: float, whole: float, *, label: str) -> str:
     )
 
 
+def stacked(parts: Sequence[tuple[str, int]], *, whole: int, label: str) -> str:
+    """Counts side by side as shares of `whole`; (class, count) in order. Stretched by CSS, so it carries no text."""
+    at, drawn = 0.0, ['<rect class="hh-fig-rest" x="0" y="0" width="100" height="12"/>']
+    for kind, count in parts:
+        wide = count / whole * 100 if whole > 0 else 0.0
+        if count > 0:
+            size = f'x="{at:.2f}" y="0" width="{min(wide, 100 - at):.2f}" height="12"'
+            drawn.append(f'<rect class="hh-fig-{escape(kind)}" {size}/>')
+        at = min(100.0, at + wide)
+    return (
+        f'<svg class="hh-stack" role="img" aria-label="{escape(label)}" viewBox="0 0 100 12" '
+        f'preserveAspectRatio="none">{"".join(drawn)}</svg>'
+    )
+
+
+def progress(share: float, *, label: str) -> str:
+    """How much is done, 0 to 1, as a bar that CSS stretches."""
+    return stacked([("arm-1", round(min(1.0, max(0.0, share)) * 1000))], whole=1000, label=label)
+
+
 def waterfall_bar(start: float, end: float, *, first: float, last: float, kind: str, failed: bool, label: str) -> str:
     """One span on the time axis of its trace, in percent, at least 0.4 wide."""
     left = scale(start, first, last, 0, 100) if last > first else 0.0

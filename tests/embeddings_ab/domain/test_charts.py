@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from embeddings_ab.domain import charts
+from governance.domain import figures
 
 
 def drawn(picture: str) -> ElementTree.Element:
@@ -114,18 +115,18 @@ def test_bounds_are_a_pale_bar_and_percentiles_a_line_with_a_tick() -> None:
 
 
 def test_stacked_parts_are_shares_of_the_whole() -> None:
-    picture = charts.stacked([("better", 2), ("rest", 0), ("worse", 1)], whole=4, label='a "b" <c>')
+    picture = figures.stacked([("better", 2), ("rest", 0), ("worse", 1)], whole=4, label='a "b" <c>')
     assert [(box["class"], box["x"], box["width"]) for box in parts(picture, "rect")] == [
         ("hh-fig-rest", "0", "100"), ("hh-fig-better", "0.00", "50.00"), ("hh-fig-worse", "50.00", "25.00"),
     ]  # fmt: skip
     assert drawn(picture).attrib["aria-label"] == 'a "b" <c>'
-    assert len(parts(charts.stacked([("better", 0)], whole=0, label="x"), "rect")) == 1
-    assert parts(charts.stacked([("better", 9)], whole=4, label="x"), "rect")[1]["width"] == "100.00"
+    assert len(parts(figures.stacked([("better", 0)], whole=0, label="x"), "rect")) == 1
+    assert parts(figures.stacked([("better", 9)], whole=4, label="x"), "rect")[1]["width"] == "100.00"
 
 
 @pytest.mark.parametrize(("share", "width"), [(0.25, "25.00"), (1.7, "100.00"), (-1, None)])
 def test_progress_stays_between_nothing_and_all(share: float, width: str | None) -> None:
-    boxes = parts(charts.progress(share, label="x"), "rect")[1:]
+    boxes = parts(figures.progress(share, label="x"), "rect")[1:]
     assert [box["width"] for box in boxes] == ([width] if width else [])
 
 
@@ -174,7 +175,7 @@ def test_pictures_carry_no_style_and_no_script() -> None:
     axis = charts.difference_axis([0.1])
     every = [
         charts.interval(0.1, 0.0, 0.2, axis=axis, verdict="better", label="x"), charts.ruler(axis),
-        charts.stacked([("better", 1)], whole=1, label="x"), charts.movement([0.1, 0.2], label="x"),
+        figures.stacked([("better", 1)], whole=1, label="x"), charts.movement([0.1, 0.2], label="x"),
         charts.front([("a", 1, 0.5, 1), ("b", 2, 0.6, 2)], label="x", across="a", up="b")[0],
     ]  # fmt: skip
     for picture in every:
