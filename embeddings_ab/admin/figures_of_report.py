@@ -5,40 +5,14 @@ from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
-from embeddings_ab.admin.words import STAGES, VERDICT_ORDER, verdict_kind
+from embeddings_ab.admin.words import STAGES
 from embeddings_ab.domain import charts
 from embeddings_ab.models import Arm
-from governance.domain import figures, formats
+from governance.domain import figures, formats, plots
 
 Report = Mapping[str, Any]
 COLOURS = 6
 ENOUGH_JUDGED = 0.8
-
-
-def p_value(value: float | None) -> str:
-    """`0.003`; `<0.001` below; never `0.000`."""
-    if value is None or not formats.is_defined(value):
-        return formats.UNDEFINED
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def decimals_for(low: float | None, high: float | None) -> int:
-    """Three, and more (at most five) where the interval is so narrow that three would hide it."""
-    decimals = 3
-    if low is None or high is None:
-        return decimals
-    half = (high - low) / 2
-    while 0 < half < 0.5 * 10**-decimals and decimals < 5:
-        decimals += 1
-    return decimals
-
-
-def interval_text(low: float | None, high: float | None, *, signed: bool = False, decimals: int = 3) -> str:
-    """`[0.386, 0.438]`; empty where there is none."""
-    if low is None or high is None:
-        return ""
-    shown = formats.difference if signed else formats.score
-    return f"[{shown(low, decimals)}, {shown(high, decimals)}]"
 
 
 def metric_names(report: Report) -> list[str]:
@@ -59,11 +33,11 @@ def estimate(metric: Mapping[str, Any] | None) -> dict[str, Any]:
     """Mean, interval and n of one measure of one arm, as text."""
     metric = metric or {}
     low, high = metric.get("low"), metric.get("high")
-    decimals = decimals_for(low, high)
+    decimals = formats.decimals_for(low, high)
     return {
         "value": metric.get("mean"),
         "mean": formats.score(metric.get("mean"), decimals),
-        "interval": interval_text(low, high, decimals=decimals),
+        "interval": formats.interval(low, high, decimals=decimals),
         "n": metric.get("n", 0),
         "undefined": metric.get("undefined", 0),
     }
@@ -103,11 +77,13 @@ def comparisons_of(report: Report, metric: str) -> dict[str, dict[str, Any]]:
 def verdicts(report: Report) -> list[dict[str, Any]]:
     """Sentences of the primary measure, what was decided first, the largest difference first."""
     rows = [row for row in report.get("comparisons", []) if row.get("role") == "primary"]
-    rows.sort(key=lambda row: (VERDICT_ORDER.get(row.get("verdict"), 9), -abs(row.get("difference") or 0), row["arm"]))
+    rows.sort(
+        key=lambda row: (plots.VERDICT_ORDER.get(row.get("verdict"), 9), -abs(row.get("difference") or 0), row["arm"])
+    )
     return [
         {
             "arm": row["arm"],
-            "kind": verdict_kind(row.get("verdict")),
+            "kind": plots.verdict_kind(row.get("verdict")),
             "word": row.get("verdict") or "undecided",
             "sentence": row.get("sentence", ""),
             "warnings": row.get("warnings") or [],
@@ -123,7 +99,7 @@ def arm_lines(report: Report, arms: Sequence[Arm], metric: str) -> list[dict[str
     is_primary = metric == test["primary_metric"]
     margin = test.get("margin") if is_primary else None
     reach = [row.get(name) for row in compared.values() for name in ("difference", "low", "high")]
-    axis = charts.difference_axis(reach, margin=margin)
+    axis = plots.difference_axis(reach, margin=margin)
     lines = []
     for arm in sorted(arms, key=lambda arm: (arm.name != control, arm.position)):
         in_report = report["arms"].get(arm.name, {})
@@ -138,19 +114,19 @@ def arm_lines(report: Report, arms: Sequence[Arm], metric: str) -> list[dict[str
         }
         row = compared.get(arm.name)
         if row is not None:
-            decimals = decimals_for(row.get("low"), row.get("high"))
-            interval = interval_text(row.get("low"), row.get("high"), signed=True, decimals=decimals)
+            decimals = formats.decimals_for(row.get("low"), row.get("high"))
+            interval = formats.interval(row.get("low"), row.get("high"), signed=True, decimals=decimals)
             shown = formats.difference(row.get("difference"), decimals)
             word = row.get("verdict") or "undecided"
             line |= {
                 "row": row,
                 "difference": shown,
                 "interval": interval,
-                "p": p_value(row.get("p") if row.get("adjusted_p") is None else row.get("adjusted_p")),
-                "ps": {name: p_value(row.get(name)) for name in PS},
-                "kind": verdict_kind(row.get("verdict")),
+                "p": formats.p_value(row.get("p") if row.get("adjusted_p") is None else row.get("adjusted_p")),
+                "ps": {name: formats.p_value(row.get(name)) for name in PS},
+                "kind": plots.verdict_kind(row.get("verdict")),
                 "word": word,
-                "plot": charts.interval(
+                "plot": plots.interval(
                     row.get("difference"),
                     row.get("low"),
                     row.get("high"),
@@ -165,7 +141,7 @@ def arm_lines(report: Report, arms: Sequence[Arm], metric: str) -> list[dict[str
     for line in lines:
         line["is_best"] = bool(means) and line["estimate"]["value"] == max(means)
     if lines:
-        lines[0]["ruler"] = charts.ruler(axis)
+        lines[0]["ruler"] = plots.ruler(axis)
     return lines
 
 
@@ -212,7 +188,7 @@ def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> d
     highest = [(metrics.get(primary) or {}).get("highest") for metrics in found.values()]
     if all(value is None for value in highest):
         return None
-    axis = charts.value_axis(highest)
+    axis = plots.value_axis(highest)
     lines: list[dict[str, Any]] = []
     for arm in arms:
         metric = found[arm.name].get(primary) or {}
@@ -234,7 +210,7 @@ def judged_lines(report: Report, arms: Sequence[Arm], names: Sequence[str]) -> d
     return {
         "name": judged_name,
         "lines": lines,
-        "ruler": charts.ruler(axis),
+        "ruler": plots.ruler(axis),
         "least": least,
         "is_low": least is not None and least < ENOUGH_JUDGED,
     }
@@ -252,7 +228,7 @@ def pair_matrix(report: Report, arms: Sequence[Arm]) -> list[dict[str, Any]]:
         for other in names[: len(names) - 1]:
             row = pairs.get(frozenset((name, other))) if names.index(other) < index else None
             value = row.get("p") if row else None
-            cells.append({"other": other, "p": p_value(value) if row else "", "differs": (value or 1) < alpha})
+            cells.append({"other": other, "p": formats.p_value(value) if row else "", "differs": (value or 1) < alpha})
         lines.append({"name": name, "cells": cells})
     return lines
 
@@ -305,7 +281,7 @@ def latency_table(arms: Sequence[Arm]) -> dict[str, Any]:
     """p50, p95 and p99 in ms by step and arm, and the picture of the total on one log axis."""
     steps = [s for s in ("embed", "search", "fuse", "rerank", "total") if any(s in arm.latency for arm in arms)]
     every = [value for arm in arms for value in (arm.latency.get("total") or {}).values()]
-    axis, colours = charts.log_axis(every), colours_of(arms)
+    axis, colours = plots.log_axis(every), colours_of(arms)
     stamps = [parse_datetime(str(arm.latency.get("measured_at") or "")) for arm in arms]
     last = max((stamp for stamp in stamps if stamp is not None), default=None)
     lines = []
@@ -334,7 +310,7 @@ def latency_table(arms: Sequence[Arm]) -> dict[str, Any]:
     return {
         "steps": steps,
         "lines": lines,
-        "ruler": charts.ruler(axis, unit=" ms"),
+        "ruler": plots.ruler(axis, unit=" ms"),
         "any": bool(every),
         "measured_at": last,
     }
@@ -379,8 +355,8 @@ def slice_lines(report: Report) -> list[dict[str, Any]]:
         {
             **row,
             "difference_text": formats.difference(row.get("difference")),
-            "p_text": p_value(row.get("p") if row.get("adjusted_p") is None else row.get("adjusted_p")),
-            "kind": verdict_kind(row.get("verdict")),
+            "p_text": formats.p_value(row.get("p") if row.get("adjusted_p") is None else row.get("adjusted_p")),
+            "kind": plots.verdict_kind(row.get("verdict")),
             "word": row.get("verdict") or "undecided",
         }
         for row in map(named, report.get("slices") or [])

@@ -7,11 +7,10 @@ from django.db.models.fields.json import KeyTransform
 from django.http import HttpResponseBase
 
 from embeddings_ab.admin.figures_of_report import colours_of, comparisons_of
-from embeddings_ab.domain import charts
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from governance.admin.pages import PAGE_SIZE, Visit, clean, page
-from governance.domain import figures, formats
+from governance.domain import figures, formats, plots
 from governance.domain.actions import Action
 
 TIE = 1e-12
@@ -99,7 +98,7 @@ def per_query_page(visit: Visit, test_id: str) -> HttpResponseBase:
     wins, ties, losses = counts["wins"], counts["ties"], counts["losses"]
     said = f"{second.name} against {first.name}: {wins} queries won, {ties} tied, {losses} lost"
     reach = max((abs(value) for value in differences), default=0.0)
-    axis = charts.difference_axis([reach], width=120)
+    axis = plots.difference_axis([reach], width=120)
     return visit.render(
         "console/ab_queries.html",
         title=f"Queries of {test.name}",
@@ -118,7 +117,7 @@ def per_query_page(visit: Visit, test_id: str) -> HttpResponseBase:
                 "chip": {"wins": "better", "losses": "worse", "ties": "same", "failed": "failed"}.get(
                     pair.kind, "pending"
                 ),
-                "plot": charts.mover(pair.difference, axis=axis),
+                "plot": plots.mover(pair.difference, axis=axis),
             }
             for pair in shown
         ],
@@ -127,7 +126,7 @@ def per_query_page(visit: Visit, test_id: str) -> HttpResponseBase:
         winloss=figures.stacked(
             [("better", wins), ("rest", ties), ("worse", losses)], whole=wins + ties + losses, label=said
         ),
-        movement=charts.movement(differences, label=f"Differences by query, {said}"),
+        movement=plots.movement(differences, label=f"Differences by query, {said}"),
         begin=begin + 1,
         end=begin + len(shown),
         in_tab=len(listed),

@@ -15,7 +15,7 @@ from embeddings_ab.selectors.tunings import find_tuning, tunings_of
 from embeddings_ab.services import tunings as services
 from governance.admin.live import fragment
 from governance.admin.pages import Visit, back, clean, page, page_of
-from governance.domain import formats
+from governance.domain import formats, plots
 from governance.domain.actions import Action
 from governance.domain.errors import DomainError
 
@@ -132,7 +132,7 @@ def shown_result(tuning: Tuning) -> dict[str, Any]:
     points = {point["name"]: point for point in result.get("points", [])}
     best = set(result.get("pareto_front", []))
     means: dict[str, float] = result["means"]
-    axis = charts.value_axis(list(means.values()), width=160)
+    axis = plots.value_axis(list(means.values()), width=160)
     lines = []
     for name in sorted(means, key=lambda name: -means[name]):
         point = points.get(name, {})

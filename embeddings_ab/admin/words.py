@@ -26,8 +26,6 @@ STATUS_WORDS: dict[str, str] = {
     TestStatus.SCORED: "running",
     TestStatus.DECIDING: "running",
 }
-VERDICT_KIND = {"better": "better", "worse": "worse", "equivalent": "same", "undecided": "untested"}
-VERDICT_ORDER = {"better": 0, "worse": 1, "undecided": 2, "equivalent": 3}
 
 # Where a relevant document was lost, in order of the pipeline: words, and the class of its colour.
 STAGES: dict[str, tuple[str, str]] = {
@@ -69,8 +67,3 @@ def remedy(code: str) -> str:
     if not code:
         return ""
     return REMEDIES.get(code, "What was finished is kept. Resume the test to try again what failed.")
-
-
-def verdict_kind(verdict: str | None) -> str:
-    """The kind of chip of a verdict."""
-    return VERDICT_KIND.get(verdict or "", "untested")

@@ -14,6 +14,7 @@ from pathlib import Path
 from embeddings_ab.domain import charts
 from embeddings_ab.domain.html_report_arms import PLOT_WIDTH, Row, builds_section, latency_section, settings_section
 from embeddings_ab.domain.html_report_parts import chip, p_value, section, spread, table, text
+from governance.domain import plots
 from governance.domain.formats import UNDEFINED, difference, exact, score, utc
 
 NARROW_PLOT = 160.0  # where a column more stands beside it
@@ -126,11 +127,11 @@ def _warnings(report: Row) -> str:
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
-def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | None, *, metric: bool) -> list[list[str]]:
+def _comparison_rows(rows: Sequence[Row], axis: plots.Axis, margin: float | None, *, metric: bool) -> list[list[str]]:
     lines = []
     for row in rows:
         said = f"{row['arm']} against {row['control']} on {row['metric']}: {difference(row.get('difference'))}"
-        picture = charts.interval(
+        picture = plots.interval(
             row.get("difference"),
             row.get("interval_low"),
             row.get("interval_high"),
@@ -159,8 +160,8 @@ def _comparison_rows(rows: Sequence[Row], axis: charts.Axis, margin: float | Non
 
 def _compared(rows: Sequence[Row], margin: float | None, *, metric: bool) -> str:
     values = [row.get(key) for row in rows for key in ("difference", "interval_low", "interval_high")]
-    axis = charts.difference_axis(values, margin=margin, width=NARROW_PLOT if metric else PLOT_WIDTH)
-    heads = ["arm", *(["metric"] if metric else []), "difference [95 %]", charts.ruler(axis), "p", "adjusted p"]
+    axis = plots.difference_axis(values, margin=margin, width=NARROW_PLOT if metric else PLOT_WIDTH)
+    heads = ["arm", *(["metric"] if metric else []), "difference [95 %]", plots.ruler(axis), "p", "adjusted p"]
     heads += ["won / tied / lost", "queries", "verdict"]
     start = 2 if metric else 1
     numbers = (start, start + 2, start + 3, start + 4, start + 5)
@@ -209,7 +210,7 @@ def _measures(report: Row) -> str:
 def _unjudged(report: Row) -> str:
     primary = report["test"]["primary_metric"]
     means = {arm: row for arm, row in _means(report, primary).items() if row.get("lowest") is not None}
-    axis = charts.value_axis([row.get("highest") for row in means.values()], width=PLOT_WIDTH)
+    axis = plots.value_axis([row.get("highest") for row in means.values()], width=PLOT_WIDTH)
     rows = []
     for arm, row in means.items():
         said = f"{arm}: {score(row.get('lowest'))} to {score(row.get('highest'))}"
@@ -233,7 +234,7 @@ def _unjudged(report: Row) -> str:
             ]
         )
     note = f"{primary} if every unjudged document were irrelevant (lowest) or as relevant as possible (highest)."
-    heads = ["arm", "lowest", "as judged", "highest", charts.ruler(axis), "judged"]
+    heads = ["arm", "lowest", "as judged", "highest", plots.ruler(axis), "judged"]
     return section("What unjudged documents could change", note, table(heads, rows, numbers=(1, 2, 3)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from embeddings_ab.domain import charts
 from embeddings_ab.domain.html_report_parts import section, table, text
+from governance.domain import plots
 from governance.domain.formats import UNDEFINED, exact, latency, size
 
 PLOT_WIDTH = 220.0
@@ -19,7 +20,7 @@ def latency_section(arms: Sequence[Row]) -> str:
     found = [(name, figures) for name, figures in found if any(figures.get(step) for step in STEPS)]
     steps = [step for step in STEPS if any(figures.get(step) for _, figures in found)]
     totals = [figures.get("total") or {} for _, figures in found]
-    axis = charts.log_axis([total.get(key) for total in totals for key in ("p50", "p99")], width=PLOT_WIDTH)
+    axis = plots.log_axis([total.get(key) for total in totals for key in ("p50", "p99")], width=PLOT_WIDTH)
     rows = []
     for (name, figures), total in zip(found, totals, strict=True):
         p50, p95, p99 = (total.get(key) for key in ("p50", "p95", "p99"))
@@ -27,7 +28,7 @@ def latency_section(arms: Sequence[Row]) -> str:
         cells = [_percentiles(figures.get(step) or {}, with_p99=step == "total") for step in steps]
         picture = charts.percentiles(p50, p95, p99, axis=axis, label=said, arm=1)
         rows.append([text(name), exact(figures.get("sample")), *cells, picture])
-    heads = ["arm", "sample", *steps, charts.ruler(axis)]
+    heads = ["arm", "sample", *steps, plots.ruler(axis)]
     note = "p50 / p95 of one query at a time, warmed up, arms in random order; of the total p99, too. Picture: the "
     note += "total, from the median (dot) to the 95th percentile, tick at the 99th, milliseconds, logarithmic."
     dates = sorted({str(figures["embed_measured_at"])[:10] for _, figures in found if figures.get("embed_measured_at")})

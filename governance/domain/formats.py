@@ -35,6 +35,32 @@ def rate(part: int | None, whole: int | None) -> str:
     return f"{part / whole * 100:.1f} %" if part is not None and whole else UNDEFINED
 
 
+def p_value(value: float | None) -> str:
+    """`0.003`; `<0.001` below; never `0.000`."""
+    if value is None or not is_defined(value):
+        return UNDEFINED
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def decimals_for(low: float | None, high: float | None) -> int:
+    """Three, and more (at most five) where the interval is so narrow that three would hide it."""
+    decimals = 3
+    if low is None or high is None:
+        return decimals
+    half = (high - low) / 2
+    while 0 < half < 0.5 * 10**-decimals and decimals < 5:
+        decimals += 1
+    return decimals
+
+
+def interval(low: float | None, high: float | None, *, signed: bool = False, decimals: int = 3) -> str:
+    """`[0.386, 0.438]`; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    shown = difference if signed else score
+    return f"[{shown(low, decimals)}, {shown(high, decimals)}]"
+
+
 def exact(value: int | None) -> str:
     """`1,240,113`."""
     return UNDEFINED if value is None else f"{value:,}".replace("-", "−")
