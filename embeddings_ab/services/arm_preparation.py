@@ -13,10 +13,10 @@ from embeddings_ab.domain.spec import ArmSpec, TestSpec
 from embeddings_ab.domain.statuses import TEST_UNDER_WAY, ArmStatus, CollectionStatus
 from embeddings_ab.models import Arm, Collection, CollectionKind, EmbeddingSpace, QueryResult
 from embeddings_ab.services import collections, endings, provider_access, spaces
-from governance.services.heartbeats import Heartbeat, lease
 from governance.models import Resource
 from governance.models.leased_work import LeaseLost
 from governance.services import quotas
+from governance.services.heartbeats import Heartbeat, lease
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ from embeddings_ab.models import Arm, Judgment, Query, QueryResult
 from embeddings_ab.services import arm_files, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import document_ids, queries_of
-from governance.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
+from governance.services.heartbeats import Heartbeat, lease
 
 BLOCK = 256  # queries searched and stored together
 TOP = 10  # what counts as found where the primary metric has no cutoff

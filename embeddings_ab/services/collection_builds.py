@@ -24,12 +24,12 @@ from embeddings_ab.models import AbTest, Collection, CollectionKind, CollectionU
 from embeddings_ab.services import artifact_files, collections, embedding_cache, endings, provider_access
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.costs import cost_now
-from governance.services.heartbeats import Heartbeat, lease
 from embeddings_ab.services.provider_access import Access
 from governance.models import Resource
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
 from governance.services import quotas
+from governance.services.heartbeats import Heartbeat, lease
 
 if TYPE_CHECKING:
     from embeddings_ab.adapters.embedding_providers.protocol import EmbeddedBatch

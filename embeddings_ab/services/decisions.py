@@ -18,9 +18,9 @@ from embeddings_ab.services import arm_stats, endings, latency_measurements, pro
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.arm_runs import TOP
 from embeddings_ab.services.corpus_texts import queries_of
-from governance.services.heartbeats import Heartbeat, lease
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
+from governance.services.heartbeats import Heartbeat, lease
 
 log = structlog.get_logger(__name__)
 _WITH_RESULTS = (ArmStatus.COMPLETED, ArmStatus.INCOMPLETE)

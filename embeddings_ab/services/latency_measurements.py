@@ -17,8 +17,8 @@ from embeddings_ab.domain.spec import TestSpec
 from embeddings_ab.models import AbTest, Arm, Query, QueryResult
 from embeddings_ab.services import embedding_cache, searching
 from embeddings_ab.services.corpus_texts import queries_of
-from governance.services.heartbeats import Heartbeat
 from governance.domain.errors import DomainError
+from governance.services.heartbeats import Heartbeat
 
 log = structlog.get_logger(__name__)
 STEPS = ("embed", "search", "fuse", "rerank", "total")

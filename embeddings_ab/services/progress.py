@@ -27,8 +27,8 @@ from embeddings_ab.domain.statuses import (
 )
 from embeddings_ab.models import AbTest, Arm, Collection, CollectionUse, Tuning
 from embeddings_ab.services import collections
-from governance.services.heartbeats import lease
 from governance.models.clock import from_now
+from governance.services.heartbeats import lease
 
 log = structlog.get_logger(__name__)
 AT_MOST = 50

@@ -22,13 +22,13 @@ from embeddings_ab.selectors.ab_tests import arms_of, find_test
 from embeddings_ab.services import arm_runs, endings, searching
 from embeddings_ab.services.arm_preparation import holder
 from embeddings_ab.services.corpus_texts import queries_of
-from governance.services.heartbeats import Heartbeat, lease
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
 from governance.domain.errors import Conflict, InvalidInput
 from governance.models.clock import from_now
 from governance.models.leased_work import LeaseLost
 from governance.services import audit
+from governance.services.heartbeats import Heartbeat, lease
 
 log = structlog.get_logger(__name__)
 TIMED_QUERIES = 30
