@@ -1,8 +1,9 @@
 """JSON functions that Django lacks, in the dialect of either database. Keys are ours, never a client's."""
 
+import json
 from typing import Any
 
-from django.db.models import F, FloatField, Func
+from django.db.models import BooleanField, F, FloatField, Func
 
 # No count, price or duration is larger; sums and squares of what is smaller stay finite.
 ABSURD = "1e100"
@@ -34,3 +35,21 @@ class JsonNumber(Func):
             f" THEN json_extract({column}, '$.{self.key}') END"
         )
         return sql, (*params, *params, *params)
+
+
+class JsonListContains(Func):
+    """Whether the JSON list of a column has a text among its items; a condition for `filter`."""
+
+    def __init__(self, column: str, text: str, **extra: Any) -> None:
+        super().__init__(F(column), output_field=BooleanField(), **extra)
+        self.text = text
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        """`@>`, which an index could answer."""
+        column, params = compiler.compile(self.source_expressions[0])
+        return f"({column} @> %s::jsonb)", [*params, json.dumps([self.text])]
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        """`json_each`."""
+        column, params = compiler.compile(self.source_expressions[0])
+        return f"EXISTS (SELECT 1 FROM json_each({column}) AS item WHERE item.value = %s)", [*params, self.text]
