@@ -1,9 +1,8 @@
 """JSON functions that Django lacks, in the dialect of either database. Keys are ours, never a client's."""
 
-import json
 from typing import Any
 
-from django.db.models import BooleanField, F, FloatField, Func
+from django.db.models import BooleanField, F, FloatField, Func, JSONField, Value
 
 # No count, price or duration is larger; sums and squares of what is smaller stay finite.
 ABSURD = "1e100"
@@ -40,16 +39,18 @@ class JsonNumber(Func):
 class JsonListContains(Func):
     """Whether the JSON list of a column has a text among its items; a condition for `filter`."""
 
+    template = "(%(expressions)s)"
+    arg_joiner = " @> "
+
     def __init__(self, column: str, text: str, **extra: Any) -> None:
-        super().__init__(F(column), output_field=BooleanField(), **extra)
-        self.text = text
+        super().__init__(F(column), Value([text], output_field=JSONField()), output_field=BooleanField(), **extra)
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
-        """`@>`, which an index could answer."""
-        column, params = compiler.compile(self.source_expressions[0])
-        return f"({column} @> %s::jsonb)", [*params, json.dumps([self.text])]
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
-        """`json_each`."""
-        column, params = compiler.compile(self.source_expressions[0])
-        return f"EXISTS (SELECT 1 FROM json_each({column}) AS item WHERE item.value = %s)", [*params, self.text]
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
+        """`json_each`, where PostgreSQL has `@>`."""
+        sql, params = self.as_sql(
+            compiler,
+            connection,
+            template="EXISTS (SELECT 1 FROM json_each(%(expressions)s, '$[0]'))",
+            arg_joiner=") AS item WHERE item.value = json_extract(",
+        )
+        return sql, tuple(params)

@@ -131,7 +131,7 @@ def progress_of_many(experiments: Sequence[Experiment]) -> dict[int, Progress]:
     )
     groups: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(row["experiment_id"], []).append(row)
+        groups.setdefault(row["experiment_id"], []).append({**row})
     return {experiment.pk: _progress(experiment, groups.get(experiment.pk, [])) for experiment in experiments}
 
 
