@@ -17,3 +17,15 @@ INGEST_SECONDS = Histogram(
 )
 RESULT_READS = Counter("hhweb_result_reads", "Reads of run results: not modified, cached or computed.", ["source"])
 EXPORTS = Counter("hhweb_exports", "Exports that were begun, by kind of rows.", ["kind"])
+ENDED_EXPERIMENTS = Counter("hhweb_ended_experiments", "Experiments on the server that ended, by status.", ["status"])
+DATAPOINT_CALLS = Counter(
+    "hhweb_datapoint_calls", "Calls of targets by experiments on the server, by outcome.", ["outcome"]
+)
+DATAPOINT_CALL_SECONDS = Histogram(
+    "hhweb_datapoint_call_seconds",
+    "Time of one answered call of a target, in seconds.",
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
+)
+LOST_DATAPOINT_ATTEMPTS = Counter(
+    "hhweb_lost_datapoint_attempts", "Calls of targets whose worker died, found by whoever took the datapoint over."
+)

@@ -13,13 +13,17 @@ VERIFY_AUDIT_CHAIN = "governance.tasks.audit.verify_audit_chain"
 log = structlog.get_logger(__name__)
 
 
-def after_commit(task: str, row_id: int) -> None:
-    """Send `task` for a row once the present transaction is committed; at once when there is none."""
-    transaction.on_commit(lambda: _send(task, row_id))
+def after_commit(task: str, row_id: int, *, delay_seconds: float = 0.0) -> None:
+    """Send `task` for a row once the present transaction is committed; at once when there is none.
+
+    A worker takes it up no sooner than `delay_seconds` after that.
+    """
+    transaction.on_commit(lambda: _send(task, row_id, delay_seconds))
 
 
-def _send(task: str, row_id: int) -> None:
+def _send(task: str, row_id: int, delay_seconds: float) -> None:
+    options = {"countdown": delay_seconds} if delay_seconds > 0 else {}
     try:
-        current_app.send_task(task, args=[row_id], retry=False)
+        current_app.send_task(task, args=[row_id], retry=False, **options)
     except (OperationalError, OSError) as error:
         log.warning("job_not_sent", task=task, row_id=row_id, error=str(error))

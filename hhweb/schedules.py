@@ -29,6 +29,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("give back unused event quota", "governance.tasks.sweeps.sweep_event_quotas", 60),
     Schedule("send lost A/B work again", "embeddings_ab.tasks.sweeps.sweep_lost_work", 10),
     Schedule("clean up after A/B tests", "embeddings_ab.tasks.sweeps.sweep_expired", 120),
+    Schedule("send lost experiments again", "experiments.tasks.sweeps.sweep_lost_experiments", 5),
     Schedule("delete old idempotent answers", "governance.tasks.sweeps.sweep_idempotent_answers", 900),
 )
 

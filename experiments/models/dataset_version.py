@@ -68,6 +68,7 @@ class DatasetVersionItem(models.Model):
         ordering = ["version_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["version", "position"], name="dataset_version_position_once"),
+            models.UniqueConstraint(fields=["version", "snapshot"], name="dataset_version_holds_snapshot_once"),
         ]
 
     def __str__(self) -> str:

@@ -13,13 +13,20 @@ LONGEST_RETRY_AFTER_SECONDS = 600.0
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
 
-def delay_before(attempt: int, *, retry_after: float | None = None, seed: int | str) -> float:
+def delay_before(
+    attempt: int,
+    *,
+    retry_after: float | None = None,
+    seed: int | str,
+    first: float = FIRST_DELAY_SECONDS,
+    longest: float = LONGEST_DELAY_SECONDS,
+) -> float:
     """Seconds to wait before trying again after `attempt` tries (1 is the first).
 
-    Uniform between nothing and min(60, 0.5 · 2^(attempt − 1)), drawn from `seed` and `attempt`, so that it can be
-    repeated; `retry_after` is a lower bound on top of which the jitter is added, capped at ten minutes.
+    Uniform between nothing and min(longest, first · 2^(attempt − 1)), drawn from `seed` and `attempt`, so that it can
+    be repeated; `retry_after` is a lower bound on top of which the jitter is added, capped at ten minutes.
     """
-    ceiling = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(max(attempt, 1) - 1, 30))
+    ceiling = min(longest, first * 2.0 ** min(max(attempt, 1) - 1, 30))
     jitter = random.Random(f"{seed}:{attempt}").uniform(0.0, ceiling)  # noqa: S311 - jitter
     if retry_after is None:
         return jitter

@@ -6,6 +6,7 @@ middle of a call: `on_lost` closes what the worker waits for.
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -39,6 +40,8 @@ class Heartbeat:
         """`on_renew` is called on the heartbeat's own thread and connection, to renew what hangs on the work."""
         self.work = work
         self.on_lost, self.on_renew = on_lost, on_renew
+        # On the monotonic clock, which runs on while a process is stopped: until then nobody can have taken the work.
+        self._sure_until = time.monotonic() + lease().total_seconds()
         self._stop = threading.Event()
         self._lost = threading.Event()
         # Inside a transaction nobody else can see the claim: there is nothing to keep alive.
@@ -65,9 +68,14 @@ class Heartbeat:
         """Whether the work belongs to somebody else or was called off."""
         return self._lost.is_set()
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have the work: neither called off nor past its lease, as after a long stop."""
+        return not self._lost.is_set() and (self._thread is None or time.monotonic() <= self._sure_until)
+
     def check(self) -> None:
-        """Raise `LeaseLost` when the work was called off."""
-        if self._lost.is_set():
+        """Raise `LeaseLost` when the work was called off, or its lease ran out without a renewal."""
+        if not self.is_sure:
             raise LeaseLost(f"{type(self.work).__name__} {self.work.pk}")
 
     def _beat(self) -> None:
@@ -78,7 +86,9 @@ class Heartbeat:
                 looks += 1
                 try:
                     if looks % renew_every == 0:
+                        began = time.monotonic()
                         self.work.renew(lease())
+                        self._sure_until = began + lease().total_seconds()
                         if self.on_renew is not None:
                             self.on_renew()
                     elif not self.work.held().exists():

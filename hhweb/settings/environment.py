@@ -50,6 +50,14 @@ class Environment(BaseSettings):
         default="", description="comma separated host or host:port of the own network that providers may be called on"
     )
     parallel_requests: int = Field(default=4, ge=1, le=64, description="calls at once to one provider of one project")
+    calls_per_project: int = Field(
+        default=64, ge=1, le=10_000, description="calls at once of all experiments of one project"
+    )
+    callables: str = Field(
+        default="",
+        description="comma separated Python callables that experiments may run: name=module:attribute, or the name of "
+        "an entry point in the group hhweb.callables",
+    )
     lease_seconds: int = Field(
         default=60, ge=5, le=3600, description="how long the work of a worker that died stays untouched"
     )
