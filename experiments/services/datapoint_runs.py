@@ -49,9 +49,7 @@ def claim_rows(lane: Lane, *, count: int) -> list[DatapointRun]:
     mark = mark_of(lane)
     mine = DatapointRun.objects.filter(experiment_id=lane.experiment_id)
     with transaction.atomic():
-        # Locked, so that nobody takes the lane over or calls it off between this look and the claim.
-        if not lane.held().filter(leased_until__gte=Now()).select_for_update().exists():
-            raise LeaseLost(f"Lane {lane.pk}")
+        _require_lane(lane)
         # Rows that another worker is about to claim are passed over, not waited for.
         lost = list(
             mine.filter(LOST).select_for_update(skip_locked=True).order_by("rank").values_list("pk", flat=True)[:count]
@@ -92,7 +90,7 @@ def store_outcomes(
     """End these attempts in one transaction: rows first, then the events of those that ended for good.
 
     Rows that are not held any more are left alone, and their events are not stored. Events that were taken from the
-    quota and not stored go back to it.
+    quota and not stored go back to it. Raises `LeaseLost` when the lane is not held any more.
     """
     taken = EVENTS_PER_DATAPOINT * len(outcomes)
     stored = 0
@@ -110,6 +108,7 @@ def store_outcomes(
 
 
 def _store(lane: Lane, outcomes: Sequence[Outcome], event_type: str, costs: Sequence[Decimal | None]) -> int:
+    _require_lane(lane)
     experiment = lane.experiment
     events = []
     # In the order of keys, as every writer locks.
@@ -121,6 +120,32 @@ def _store(lane: Lane, outcomes: Sequence[Outcome], event_type: str, costs: Sequ
         ):
             events += events_of(experiment, outcome, event_type=event_type)
     return write_events(caller=system_caller(experiment), rows=events) if events else 0
+
+
+def give_up_rows(lane: Lane) -> None:
+    """Attempts that this worker cannot end: counted as lost at once, instead of when their lease has run out."""
+    held = DatapointRun.objects.filter(lease_holder=mark_of(lane), status=DatapointRunStatus.RUNNING)
+    with transaction.atomic():
+        _require_lane(lane)
+        given_up = held.update(
+            status=DatapointRunStatus.PENDING,
+            lost_attempts=F("lost_attempts") + 1,
+            next_attempt_at=from_now(RELEASED_FOR),
+            leased_until=None,
+            lease_holder="",
+            lease_token=F("lease_token") + 1,
+        )
+    telemetry.LOST_DATAPOINT_ATTEMPTS.inc(given_up)
+
+
+def _require_lane(lane: Lane) -> None:
+    """Raise `LeaseLost` unless the lane is held, and keep it so until the commit.
+
+    The lane's row is the first lock of whoever writes to datapoint runs, so that nobody takes it over or calls it off
+    in between, and no two writers wait for each other.
+    """
+    if not lane.held().filter(leased_until__gte=Now()).select_for_update().values_list("pk").first():
+        raise LeaseLost(f"Lane {lane.pk}")
 
 
 def _changes(lane: Lane, outcome: Outcome, cost: Decimal | None) -> dict[str, Any]:

@@ -181,20 +181,21 @@ def cancel_experiment(*, caller: Caller, run_id: str) -> Experiment:
     )
     if not changed:
         raise _conflict(experiment, "cancelled", "It has ended already.")
+    # Lanes first: theirs is the first lock of whoever writes to datapoint runs.
+    Lane.objects.filter(experiment=experiment).update(
+        status=LaneStatus.WAITING,
+        granted=0,
+        asked_at=None,
+        leased_until=None,
+        lease_holder="",
+        lease_token=F("lease_token") + 1,
+    )
     open_rows = DatapointRun.objects.filter(
         experiment=experiment, status__in=[DatapointRunStatus.PENDING, DatapointRunStatus.RUNNING]
     )
     cancelled = open_rows.update(
         status=DatapointRunStatus.CANCELLED,
         finished_at=Now(),
-        leased_until=None,
-        lease_holder="",
-        lease_token=F("lease_token") + 1,
-    )
-    Lane.objects.filter(experiment=experiment).update(
-        status=LaneStatus.WAITING,
-        granted=0,
-        asked_at=None,
         leased_until=None,
         lease_holder="",
         lease_token=F("lease_token") + 1,

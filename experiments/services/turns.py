@@ -5,11 +5,13 @@ as many rows as it has free hands. The turn ends when nothing is due, when other
 so that long runs share workers with short ones. Being called off (cancelled, lease lost) closes what threads wait for.
 """
 
+import contextlib
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
+from django.db import DatabaseError
 
 from experiments import telemetry
 from experiments.domain.calls import CallFailed, Case
@@ -26,6 +28,7 @@ TURN_SECONDS = 20.0
 SHORT_TURN_SECONDS = 1.0  # when others wait for a worker
 LOOK_SECONDS = 0.25  # how often pauses, waiting experiments and others' wishes are looked for
 GATHER_SECONDS = 0.01  # what ends this soon after another is stored with it
+AFTER_FAULT_SECONDS = 1.0
 SOON_SECONDS = 1.0  # a retry that is due within is waited for
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,12 @@ def take_turn(*, lane_id: int) -> None:
         experiment_endings.end_if_done(experiment_id=lane.experiment_id)
     except LeaseLost:
         log.info("lane_lost", lane=lane.pk, experiment=lane.experiment.public_id)
+    except Exception:
+        # Only to be quicker than the leases, which end all this anyway.
+        with contextlib.suppress(LeaseLost, DatabaseError):
+            datapoint_runs.give_up_rows(lane)
+            lanes.leave_lane(lane, wait_seconds=AFTER_FAULT_SECONDS)
+        raise
 
 
 class Turn:

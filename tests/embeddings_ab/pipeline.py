@@ -29,7 +29,7 @@ class Jobs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.waiting: deque[tuple[str, int]] = deque()
-        monkeypatch.setattr("governance.dispatch._send", lambda task, pk: self.waiting.append((task, pk)))
+        monkeypatch.setattr("governance.dispatch._send", lambda task, pk, _: self.waiting.append((task, pk)))
 
     def run_one(self) -> str:
         """The oldest message; its name."""

@@ -96,7 +96,7 @@ def test_a_collection_that_nobody_holds_is_deleted_and_a_held_one_is_not(
     api, caller, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent = []
-    monkeypatch.setattr("governance.dispatch._send", lambda task, pk: sent.append(pk))
+    monkeypatch.setattr("governance.dispatch._send", lambda task, pk, _: sent.append(pk))
     query_set = make_query_set(caller)
     free, held = make_collections(query_set, 2)
     test = make_test_row(query_set)

@@ -18,7 +18,7 @@ TESTS = "/api/v1/ab/tests"
 def sent(monkeypatch):
     """What was dispatched; nothing runs."""
     waiting = []
-    monkeypatch.setattr("governance.dispatch._send", lambda task, pk: waiting.append((task, pk)))
+    monkeypatch.setattr("governance.dispatch._send", lambda task, pk, _: waiting.append((task, pk)))
     return waiting
 
 
