@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from experiments.domain.statistics.evidence import Evidence
 from experiments.domain.statistics.intervals import few_units_warning
-from experiments.domain.statistics.sentences import FEW_PAIRS, count_of, sentence_of
+from experiments.domain.statistics.sentences import FEW_PAIRS, count_of, rounded, sentence_of
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 Reason = Literal["too_few", "noisy", "incomplete", "not_significant"]
@@ -17,6 +18,7 @@ class PairedComparison:
     `p` is the permutation test's. `n_only_*` counts units with a score on that side alone, `n_failed_*` failed ones.
     `sd` is that of the paired differences; `mde` and `queries_needed` use the one that carries the design effect of
     clusters. `adjusted_p` belongs to the `correction` named over `family_size` comparisons and decides where given.
+    `evidence` is what comparisons of runs know beside all this.
     """
 
     metric: str
@@ -68,18 +70,29 @@ class PairedComparison:
     reason: Reason | None = None
     sentence: str = ""
     warnings: list[str] = field(default_factory=list)
+    evidence: Evidence | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Every field by its name, in a fixed order, as plain numbers, texts, lists and None."""
-        return asdict(self)
+        """Every field by its name, in a fixed order, as plain numbers, texts, lists and None.
+
+        `evidence` only where there is some: reports of tests without it are pinned by their hash.
+        """
+        document = asdict(replace(self, evidence=None))
+        if self.evidence is None:
+            del document["evidence"]
+        else:
+            document["evidence"] = self.evidence.to_json()
+        return document
 
 
 def decide(comparison: PairedComparison) -> PairedComparison:
     """The comparison with verdict, reason, warnings and sentence drawn from its numbers.
 
-    An incomplete side gets no verdict. A difference needs p ≤ alpha (adjusted where corrected), equivalence a TOST
-    within the declared margin. What is neither is undecided: `too_few` below 30 units, `noisy` when more units are
-    needed to find the effect asked for, `not_significant` when there are enough.
+    An incomplete side gets no verdict, and without `evidence` (or with its rule `any`) neither does one with failed
+    units. With its rule `more` failed units are left out, and claims for an arm that fails more are withheld as
+    `Evidence.withholds` says; `worse` stands. A difference needs p ≤ alpha (adjusted where corrected), equivalence
+    a TOST within the declared margin. What is neither is undecided: `too_few` below 30 units, `noisy` when more
+    units are needed to find the effect asked for, `not_significant` when there are enough.
     """
     verdict, reason = _verdict(comparison)
     judged = replace(comparison, verdict=verdict, reason=reason)
@@ -88,8 +101,29 @@ def decide(comparison: PairedComparison) -> PairedComparison:
 
 
 def _verdict(found: PairedComparison) -> tuple[Verdict, Reason | None]:
-    if not found.is_complete or found.n_failed_control or found.n_failed_arm:
+    if not found.is_complete or is_stopped_by_failures(found):
         return "undecided", "incomplete"
+    verdict, reason = _drawn(found)
+    if verdict in ("better", "equivalent") and is_withheld(found, verdict):
+        return "undecided", "incomplete"
+    return verdict, reason
+
+
+def is_withheld(found: PairedComparison, claim: Literal["better", "equivalent", "not_worse"]) -> bool:
+    """Whether failures of the arm forbid this claim in its favour."""
+    sign = 1 if found.higher_is_better else -1
+    return found.evidence is not None and found.evidence.withholds(claim, alpha=found.alpha, sign=sign)
+
+
+def is_stopped_by_failures(found: PairedComparison) -> bool:
+    """Whether failed units alone leave the comparison incomplete: without evidence, and under its rule `any`."""
+    if not (found.n_failed_control or found.n_failed_arm):
+        return False
+    known = found.evidence
+    return known is None or (known.failure_rule == "any" and known.missing == "leave_out")
+
+
+def _drawn(found: PairedComparison) -> tuple[Verdict, Reason | None]:
     p = found.p if found.adjusted_p is None else found.adjusted_p
     if p is None or found.difference is None:
         return "undecided", "too_few"
@@ -105,7 +139,9 @@ def _verdict(found: PairedComparison) -> tuple[Verdict, Reason | None]:
 def _warnings(found: PairedComparison) -> list[str]:
     warnings = []
     word = found.units_word
-    if found.n_failed_control or found.n_failed_arm:
+    if text := _filled(found):
+        warnings.append(text)
+    elif found.n_failed_control or found.n_failed_arm:
         warnings.append(
             f"Failed and left out: {count_of(found.n_failed_control, word)} of {found.control}, "
             f"{found.n_failed_arm} of {found.arm}."
@@ -128,6 +164,16 @@ def _warnings(found: PairedComparison) -> list[str]:
     if found.verdict in ("better", "worse") and found.is_equivalence_shown:
         warnings.append("The difference is significant, yet shown to lie within the margin declared as unimportant.")
     return warnings
+
+
+def _filled(found: PairedComparison) -> str | None:
+    known = found.evidence
+    if known is None or known.filled_with is None or not (known.filled_control or known.filled_arm):
+        return None
+    return (
+        f"Failed or without a score, and scored {rounded(known.filled_with)} as the worst value: "
+        f"{count_of(known.filled_control, found.units_word)} of {found.control}, {known.filled_arm} of {found.arm}."
+    )
 
 
 def _disagreement(found: PairedComparison) -> str | None:

@@ -81,6 +81,35 @@ def equivalence_test(
     return Equivalence(p, p <= alpha, False, margin)
 
 
+def noninferiority_test(
+    differences: ArrayLike,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    clusters: Clusters | None = None,
+    higher_is_better: bool = True,
+) -> Equivalence:
+    """The half of TOST that matters for "not worse by more than `margin`": one one-sided t-test at `alpha`.
+
+    H0 is a mean difference (arm − control) of −margin or less, of +margin or more where lower is better.
+    Undefined and equal differences as in `equivalence_test`. Raises ValueError unless margin > 0.
+    """
+    from scipy.stats import t as student
+
+    if not (margin > 0 and np.isfinite(margin)):
+        raise ValueError(f"margin must be a finite number above 0, got {margin}.")
+    gains = checked(differences) if higher_is_better else -checked(differences)
+    error = standard_error(gains, clusters)
+    units = cluster_count(gains, clusters)
+    if is_constant(gains):
+        is_inside = units >= FEW_FOR_CONSTANT and float(gains[0]) > -margin
+        return Equivalence(None, is_inside, True, margin)
+    if not error:
+        return Equivalence(None, False, False, margin)
+    p = float(student.sf((float(gains.mean()) + margin) / error, units - 1))
+    return Equivalence(p, p <= alpha, False, margin)
+
+
 def _quantiles(alpha: float, power: float) -> float:
     from scipy.stats import norm
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from experiments.domain.statistics.comparison import PairedComparison
+    from experiments.domain.statistics.evidence import Evidence
 
 FEW_PAIRS = 30  # fewer than this are called few
 SINGULAR = {"queries": "query"}
@@ -39,6 +40,10 @@ def _equivalent(found: "PairedComparison") -> str:
 
 def _undecided(found: "PairedComparison") -> str:
     if found.reason == "incomplete":
+        if found.evidence is not None and not found.is_complete:
+            return f"{found.arm} or {found.control} is not complete; let both end before judging."
+        if found.evidence is not None and found.evidence.failure_rule == "more":
+            return _withheld(found, found.evidence)
         return f"{_gaps(found)}; retry before judging."
     if not found.n_common:
         return f"{found.control} and {found.arm} have no {found.units_word} in common."
@@ -46,6 +51,33 @@ def _undecided(found: "PairedComparison") -> str:
         f"difference {rounded(found.difference or 0.0)} {found.metric}{_interval(found)}, {_p(found)}, {_units(found)}"
     )
     return f"{seen}; {_remedy(found)}."
+
+
+def _withheld(found: "PairedComparison", known: "Evidence") -> str:
+    failures, seen = known.failures, f"difference {rounded(found.difference or 0.0)} {found.metric}{_interval(found)}"
+    more = (
+        f"{found.arm} fails more often than {found.control} ({failures.only_arm:,} against {failures.only_control:,} "
+        f"of {count_of(failures.executed, found.units_word)}, {p_text(failures.p)})"
+    )
+    rest = f"on the {count_of(found.n_common, found.units_word)} that neither failed: {seen}, {_p(found)}"
+    if failures.is_arm_worse(found.alpha) or known.worst_case is None:
+        return f"{more}; {rest}; retry the failed ones before judging."
+    return (
+        f"{more}, and the finding would not hold if its failed ones scored {rounded(known.worst_case.value)}; {rest}; "
+        "retry the failed ones before judging."
+    )
+
+
+def noninferiority_sentence(
+    found: "PairedComparison", *, margin: float, p: float | None, is_shown: bool, is_withheld: bool = False
+) -> str:
+    """`new is not worse than old by more than 0.02 accuracy (p = 0.013).`, or that this is not shown, and why."""
+    claim = f"worse than {found.control} by more than {declared(margin)} {found.metric}"
+    said = "" if p is None else f" ({p_text(p)})"
+    if is_shown:
+        return f"{found.arm} is not {claim}{said}."
+    unless = f"It is not shown that {found.arm} is not {claim}"
+    return f"{unless}: too much failed or is missing." if is_withheld else f"{unless}{said}."
 
 
 def _gaps(found: "PairedComparison") -> str:

@@ -18,6 +18,7 @@ from experiments.domain.statistics.intervals import (
 from experiments.domain.statistics.paired import (
     DEFAULT_DRAWS,
     TIE,
+    PermutationResult,
     effect_size,
     paired_t,
     permutation_test,
@@ -57,6 +58,7 @@ def compare_paired(
     control_name: str = "control",
     arm_name: str = "arm",
     units_word: str = "queries",
+    flips: PermutationResult | None = None,
 ) -> PairedComparison:
     """Compare two sides on the units that both scored, keyed by id; the order of the mappings never matters.
 
@@ -66,7 +68,8 @@ def compare_paired(
     the margin stands in, without that the difference seen. `clusters` maps units to clusters, a unit without one
     being its own: whole clusters flip and are resampled, t and equivalence use the robust error, sign and Wilcoxon
     tests the clusters' mean differences. Differences within ± 1e-12 are set to zero. The verdict is that of an
-    uncorrected comparison until `apply_holm` or `apply_benjamini_hochberg` has seen the family.
+    uncorrected comparison until `apply_holm` or `apply_benjamini_hochberg` has seen the family. `flips` is the
+    outcome of a permutation test of these very differences, where it was computed together with others.
     Raises ValueError for scores that are not finite, alpha outside 0..1, margin or effect ≤ 0.
     """
     _check(alpha, margin, effect)
@@ -76,7 +79,7 @@ def compare_paired(
     after = np.array([new[unit] for unit in common], dtype=np.float64)
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise ValueError(f"Every score of {metric} must be a finite number; None marks one without a score.")
-    labels = _labels(common, clusters)
+    labels = labels_of(common, clusters)
     signed = after - before
     signed[np.abs(signed) <= TIE] = 0.0
     units = len(common) if labels is None else len(set(labels))
@@ -87,7 +90,8 @@ def compare_paired(
         interval = t_interval(signed, level=level, clusters=labels)
     else:
         interval = bca_interval(signed, seed=seed, level=level, resamples=resamples, clusters=labels)
-    flips = permutation_test(signed, seed=seed, draws=draws, clusters=labels) if common else None
+    if flips is None and common:
+        flips = permutation_test(signed, seed=seed, draws=draws, clusters=labels)
     shown = _cluster_means(signed, labels)
     record = wins_ties_losses(signed if higher_is_better else -signed)
     deviation = planning_deviation(signed, labels)
@@ -243,7 +247,8 @@ def _scored(scores: Scores, failed: Collection[str]) -> dict[str, float]:
     return {unit: score for unit, score in scores.items() if score is not None and unit not in without}
 
 
-def _labels(common: list[str], clusters: Mapping[str, Hashable] | None) -> list[Hashable] | None:
+def labels_of(common: list[str], clusters: Mapping[str, Hashable] | None) -> list[Hashable] | None:
+    """A cluster for each unit, a unit without one being its own; None without clusters."""
     if clusters is None:
         return None
     return [("cluster", clusters[unit]) if unit in clusters else ("unit", unit) for unit in common]
