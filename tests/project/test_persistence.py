@@ -14,6 +14,7 @@ from experiments.models import (
     Datapoint,
     Dataset,
     DatasetMembership,
+    DatasetVersion,
     Event,
     Measurement,
     Metric,
@@ -37,6 +38,7 @@ from governance.models import (
     Secret,
 )
 from tests.embeddings_ab import rows
+from tests.experiments import rows as executed
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
@@ -151,6 +153,7 @@ MAKE: dict[type[models.Model], Factory] = {
     Metric: maker(Metric, lambda: {"project": a_project(), "name": "f1", "type": "PYTHON"}),
     MetricVersion: maker(MetricVersion, lambda: {"metric": a_metric(), "name": "v1", "full_sha": "s", "content": {}}),
     **rows.MAKE,
+    **executed.MAKE,
 }
 
 CHANGE: dict[type[models.Model], dict[str, Any]] = {
@@ -176,6 +179,7 @@ CHANGE: dict[type[models.Model], dict[str, Any]] = {
     Metric: {"threshold": {"min": 0.5}},
     MetricVersion: {"deployed": True},
     **rows.CHANGE,
+    **executed.CHANGE,
 }
 
 
@@ -241,6 +245,7 @@ TWICE: dict[str, tuple[type[models.Model], dict[str, Any]]] = {
     "metric_name_once_per_project": (Metric, {}),
     "metric_version_name_is_unique": (MetricVersion, {}),
     **rows.TWICE,
+    **executed.TWICE,
 }
 BROKEN: dict[str, tuple[type[models.Model], dict[str, Any]]] = {
     "project_status_is_known": (Project, {"status": "lost"}),
@@ -267,8 +272,9 @@ BROKEN: dict[str, tuple[type[models.Model], dict[str, Any]]] = {
     "metric_direction_is_known": (Metric, {"direction": "sideways"}),
     "metric_sampling_is_a_percentage": (Metric, {"sampling_percentage": 101}),
     **rows.BROKEN,
+    **executed.BROKEN,
 }
-OWN_TESTS = {"datapoint_once_per_dataset", "metric_version_deployed_once", *rows.CLASHES}
+OWN_TESTS = {"datapoint_once_per_dataset", "metric_version_deployed_once", *rows.CLASHES, *executed.CLASHES}
 
 
 def test_every_named_constraint_is_in_a_table() -> None:
@@ -297,6 +303,17 @@ def test_check_constraints_refuse(name: str) -> None:
         MAKE[model](**over)
 
     assert model._default_manager.count() == before
+
+
+@pytest.mark.parametrize("name", executed.CLASHES)
+def test_constraints_beside_others_refuse(name: str) -> None:
+    model, given, other = executed.CLASHES[name]
+    executed.MAKE[model](**given())
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        executed.MAKE[model](**other)
+
+    assert model._default_manager.count() == 1 or model is DatasetVersion
 
 
 def test_a_datapoint_stands_once_in_a_dataset() -> None:
