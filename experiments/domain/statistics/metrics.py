@@ -86,16 +86,25 @@ def compare_metric_slices(
             failed_control=within.intersection(setting.failed_control),
             failed_arm=within.intersection(setting.failed_arm),
         )
-        found += [replace(one, slice_label=label) for one in measured(part, executed=within, setting=narrowed)]
+        in_all = len(executed) * len(metrics)
+        found += [
+            replace(one, slice_label=label)
+            for one in measured(part, executed=within, setting=narrowed, pairs_in_all=in_all)
+        ]
     return with_corrections(found, "benjamini_hochberg")
 
 
-def measured(metrics: Sequence[MetricScores], *, executed: Collection[str], setting: Setting) -> list[PairedComparison]:
-    """Each metric compared, before any correction over the family; `with_corrections` completes and judges."""
+def measured(
+    metrics: Sequence[MetricScores], *, executed: Collection[str], setting: Setting, pairs_in_all: int = 0
+) -> list[PairedComparison]:
+    """Each metric compared, before any correction over the family; `with_corrections` completes and judges.
+
+    `pairs_in_all` tells the plan of all pairs that are compared for the same answer.
+    """
     units = units_of(executed, setting)
     columns = [column_of(one, units, setting) for one in metrics]
     pairs = [int(column.pairs.sum()) for column in columns]
-    plans = [plan_of(count, pairs_in_all=sum(pairs)) for count in pairs]
+    plans = [plan_of(count, pairs_in_all=max(sum(pairs), pairs_in_all)) for count in pairs]
     worst = [worst_column(one, column, units, setting) for one, column in zip(metrics, columns, strict=True)]
     nothing = np.full(len(units.names), np.nan)
     differences = [column.differences for column in columns]

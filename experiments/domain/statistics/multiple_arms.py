@@ -70,6 +70,32 @@ def randomised_tukey(
     return TukeyResult(p.reshape(arms, arms).tolist(), means.tolist(), draws, len(sums), seed)
 
 
+def range_test(scores: ArrayLike, *, clusters: Clusters | None = None) -> list[list[float]]:
+    """p of each pair of arms by the limit of `randomised_tukey` for many units, where shuffled sums are normal.
+
+    Shuffling the labels of a unit gives each arm's total the variance of that unit's scores (n − 1) less a part that
+    all arms share, so that their range over sqrt(Σ variances) follows the studentised range with infinitely many
+    degrees of freedom (`scipy.stats.studentized_range`). Raises ValueError as `randomised_tukey` does.
+    """
+    from scipy.stats import studentized_range
+
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] < 2 or not values.shape[0]:
+        raise ValueError(f"Expected units × at least two arms, got shape {values.shape}.")
+    _check(values, 1)
+    arms = values.shape[1]
+    sums = cluster_sums(values - values.mean(axis=1, keepdims=True), clusters).sums
+    scale = float(np.sqrt(sums.var(axis=1, ddof=1).sum()))
+    totals = sums.sum(axis=0)
+    p = np.ones((arms, arms))
+    if scale > 0:
+        for first in range(arms):
+            for second in range(first + 1, arms):
+                reach = abs(float(totals[first] - totals[second])) / scale
+                p[first, second] = p[second, first] = float(studentized_range.sf(reach, arms, np.inf))
+    return [[float(cell) for cell in row] for row in p]
+
+
 def _shuffled_ranges(sums: Floats, seed: int, draws: int) -> Floats:
     """Largest minus smallest total of the arms in each draw.
 
@@ -96,12 +122,14 @@ def max_t_test(
 ) -> MaxTResult:
     """Step-down max-T of arms against one control (Westfall and Young 1993): sharper than Holm when arms resemble.
 
-    `differences` is units × comparisons without gaps. All columns are flipped together; a column's statistic is
-    |Σ| / sqrt(Σ x²), which orders flips as its t does. Always drawn, never enumerated. Columns of zeros get p = 1.
+    `differences` is units × comparisons, NaN where a comparison lacks the unit. All columns are flipped together; a
+    column's statistic is |Σ| / sqrt(Σ x²) over the units it has, which orders flips as its t does. Always drawn,
+    never enumerated. Columns of zeros get p = 1.
     """
     values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Expected units × comparisons, got shape {values.shape}.")
+    values = np.where(np.isnan(values), 0.0, values)  # a sum does not see a zero, whatever its sign
     _check(values, draws)
     sums = cluster_sums(values, clusters).sums
     norms = np.sqrt(np.square(sums).sum(axis=0))
