@@ -102,7 +102,11 @@ class OpenTarget(Protocol):
         """Type of the main event: "model", "tool" or "chain"."""
 
     def call(self, case: Case, *, deadline_seconds: float) -> CallAnswer:
-        """Call once, for at most so many seconds. Raises `CallFailed` and nothing else."""
+        """Call once. Raises `CallFailed` and nothing else.
+
+        The call itself takes at most `deadline_seconds`; before it, some seconds may pass in waiting for a slot of
+        the provider.
+        """
 
     def close(self) -> None:
         """End calls under way, from any thread; further ones fail as cancelled."""
@@ -110,10 +114,6 @@ class OpenTarget(Protocol):
 
 class OpenEvaluators(Protocol):
     """All evaluators of an experiment, ready to judge from many threads."""
-
-    @property
-    def required_metrics(self) -> list[str]:
-        """Metrics without which a datapoint does not pass, as the run's metadata names them."""
 
     def judge(self, outputs: Any, case: Case, *, deadline_seconds: float) -> Judgement:
         """Judge one output; each evaluator has `deadline_seconds`. Never raises: failures are in the judgement."""

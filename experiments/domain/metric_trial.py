@@ -53,13 +53,32 @@ def try_metric(*, kind: str, criteria: str, outputs: Any, ground_truth: Any) -> 
 
 
 def _evaluator_of(kind: str, criteria: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    name, has_options, text = criteria.strip().partition("=")
+    name = criteria.strip().partition("=")[0]
     if kind != "PYTHON" or name not in RUNNABLE:
         raise InvalidInput(
             f"Field 'metric': this server runs metrics of type PYTHON whose criteria name a built-in evaluator "
             f"({', '.join(RUNNABLE)}), not type {kind[:40]!r} with criteria {criteria[:80]!r}. "
             "Run others with the SDK, in evaluate().",
             field="metric",
+            value=criteria[:200],
+        )
+    name, options = named_evaluator(criteria, field="metric.criteria")
+    if (problem := builtin_evaluators.problem_of(name, options)) is not None:
+        raise InvalidInput(f"Field 'metric.criteria': {name} cannot run here: {problem}.", field="metric.criteria")
+    found = builtin_evaluators.find(name)
+    assert found is not None  # it stands in NAMES
+    return found, options
+
+
+def named_evaluator(criteria: str, *, field: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of the built-in evaluator that a PYTHON metric's criteria name. Raises InvalidInput."""
+    name, has_options, text = criteria.strip().partition("=")
+    if name not in builtin_evaluators.NAMES:
+        raise InvalidInput(
+            f"Field '{field}': the server runs metrics of type PYTHON whose criteria name a built-in evaluator "
+            f"({', '.join(builtin_evaluators.NAMES)}), not {criteria[:80]!r}. Run others with the SDK, or let the "
+            "operator register a callable.",
+            field=field,
             value=criteria[:200],
         )
     options: Any = {}
@@ -70,12 +89,8 @@ def _evaluator_of(kind: str, criteria: str) -> tuple[Callable[..., Any], dict[st
             options = None
         if not isinstance(options, dict):
             raise InvalidInput(
-                f"Field 'metric.criteria': what follows {name}= must be a JSON object of options.",
-                field="metric.criteria",
+                f"Field '{field}': what follows {name}= must be a JSON object of options.",
+                field=field,
                 value=criteria[:200],
             )
-    if (problem := builtin_evaluators.problem_of(name, options)) is not None:
-        raise InvalidInput(f"Field 'metric.criteria': {name} cannot run here: {problem}.", field="metric.criteria")
-    found = builtin_evaluators.find(name)
-    assert found is not None  # it stands in NAMES
-    return found, options
+    return name, options

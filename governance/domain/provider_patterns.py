@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from governance.domain.errors import InvalidInput
 
-LOCAL_PROVIDERS = frozenset({"synthetic", "minilm", "wordllama"})
+# The last is what runs on the server itself: callables that its operator registered.
+LOCAL_PROVIDERS = frozenset({"synthetic", "minilm", "wordllama", "callable"})
 ANY = "*"
 _PORTS = {"http": 80, "https": 443}
 _WILD = frozenset("*?[]")

@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 from urllib.parse import urljoin
 
 import httpcore
@@ -24,6 +24,7 @@ __all__ = ["GuardedClient", "OutboundAnswer", "OutboundFailed", "OutboundRefused
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MOST_REDIRECTS = 5
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _REDIRECTS = {301, 302, 303, 307, 308}
 _EXCERPT = 500
 _PLAIN_HEADERS = {"accept", "user-agent", "accept-encoding"}
@@ -150,9 +151,26 @@ class GuardedClient:
     def post_json(
         self, url: str, payload: Any, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> OutboundAnswer:
-        """POST `payload` as JSON. A redirect is refused: the body and its credentials were meant for this address."""
+        """POST `payload` as JSON; see `send_json`."""
+        return self.send_json("POST", url, payload, headers=headers, timeout=timeout)
+
+    def send_json(
+        self,
+        method: Literal["POST", "PUT", "PATCH"],
+        url: str,
+        payload: Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> OutboundAnswer:
+        """Send `payload` as JSON. A redirect is refused: the body and its credentials were meant for this address.
+
+        Raises ValueError for what JSON cannot hold (NaN, lone surrogates), before anything is sent.
+        """
+        if method not in _WITH_BODY:
+            raise ValueError(f"method {method!r} is none of {', '.join(sorted(_WITH_BODY))}")
         body = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        return self._call("POST", url, {"content-type": "application/json", **(headers or {})}, body, timeout)
+        return self._call(method, url, {"content-type": "application/json", **(headers or {})}, body, timeout)
 
     def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float | None = None

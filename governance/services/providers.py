@@ -1,5 +1,6 @@
 """Which providers a project may call: rules made by maintainers, asked at creation and again by workers."""
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from django.db import IntegrityError, transaction
@@ -11,7 +12,15 @@ from governance.domain.provider_patterns import ANY, LOCAL_PROVIDERS, Rule, chec
 from governance.models import ProviderRule, RuleEffect
 from governance.services import audit
 
-__all__ = ["LOCAL_PROVIDERS", "ProviderNotAllowed", "create_rule", "delete_rule", "require_allowed"]
+__all__ = [
+    "LOCAL_PROVIDERS",
+    "ProviderNotAllowed",
+    "create_rule",
+    "delete_rule",
+    "require_allowed",
+    "require_allowed_by",
+    "rules_of",
+]
 
 MOST_RULES = 1_000  # each is asked at every check
 
@@ -26,8 +35,17 @@ class ProviderNotAllowed(DomainError):
 
 def require_allowed(*, project_id: int, provider: str, model: str, base_url: str = "") -> None:
     """Raise `ProviderNotAllowed` (field `provider`) unless the rules of this moment allow the call. One query."""
+    require_allowed_by(rules_of(project_id=project_id), provider=provider, model=model, base_url=base_url)
+
+
+def rules_of(*, project_id: int) -> list[Rule]:
+    """All rules of a project at this moment."""
     rows = ProviderRule.objects.filter(project_id=project_id).values_list("effect", "provider", "model", "base_url")
-    rules = [Rule(cast(Literal["allow", "deny"], effect), *patterns) for effect, *patterns in rows]
+    return [Rule(cast(Literal["allow", "deny"], effect), *patterns) for effect, *patterns in rows]
+
+
+def require_allowed_by(rules: Sequence[Rule], *, provider: str, model: str, base_url: str = "") -> None:
+    """Raise `ProviderNotAllowed` unless these rules allow the call; for addresses that are known at the call only."""
     decision = decide(rules, provider=provider, model=model, base_url=base_url)
     if not decision.is_allowed:
         where = f" at {base_url[:200]}" if base_url else ""
