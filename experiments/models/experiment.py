@@ -130,7 +130,23 @@ class DatapointRun(LeasedWork):
             ),
         ]
         indexes = [
-            models.Index(fields=["experiment", "status", "rank"], name="datapoint_run_by_status"),
+            # One for each state that is looked for: with statistics of an early hour the planner would else walk over
+            # all finished rows to find a few that wait.
+            models.Index(
+                fields=["experiment", "rank"],
+                name="datapoint_run_pending",
+                condition=Q(status=DatapointRunStatus.PENDING.value),
+            ),
+            models.Index(
+                fields=["experiment", "leased_until"],
+                name="datapoint_run_running",
+                condition=Q(status=DatapointRunStatus.RUNNING.value),
+            ),
+            models.Index(
+                fields=["experiment", "rank"],
+                name="datapoint_run_failed",
+                condition=Q(status=DatapointRunStatus.FAILED.value),
+            ),
             models.Index(fields=["experiment", "finished_at"], name="datapoint_run_by_finish"),
             models.Index(fields=["lease_holder"], name="datapoint_run_by_holder", condition=~Q(lease_holder="")),
         ]

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Q
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Now
 
 from experiments import telemetry
@@ -52,7 +52,10 @@ def claim_rows(lane: Lane, *, count: int) -> list[DatapointRun]:
         _require_lane(lane)
         # Rows that another worker is about to claim are passed over, not waited for.
         lost = list(
-            mine.filter(LOST).select_for_update(skip_locked=True).order_by("rank").values_list("pk", flat=True)[:count]
+            mine.filter(LOST)
+            .select_for_update(skip_locked=True)
+            .order_by("leased_until")
+            .values_list("pk", flat=True)[:count]
         )
         fresh: list[int] = []
         if len(lost) < count:
@@ -120,6 +123,17 @@ def _store(lane: Lane, outcomes: Sequence[Outcome], event_type: str, costs: Sequ
         ):
             events += events_of(experiment, outcome, event_type=event_type)
     return write_events(caller=system_caller(experiment), rows=events) if events else 0
+
+
+def unfinished(experiment: Any) -> Q:
+    """Whether the experiment (a key, or a reference of an outer query) has rows that wait or run.
+
+    Two questions, because each has an index of its own; one over both states would walk over all finished rows.
+    """
+    rows = DatapointRun.objects.filter(experiment_id=experiment)
+    return Q(Exists(rows.filter(status=DatapointRunStatus.PENDING))) | Q(
+        Exists(rows.filter(status=DatapointRunStatus.RUNNING))
+    )
 
 
 def give_up_rows(lane: Lane) -> None:

@@ -2,19 +2,15 @@
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from experiments import telemetry
-from experiments.domain.experiment_status import (
-    DATAPOINT_ENDED,
-    EXPERIMENT_PREDECESSORS,
-    DatapointRunStatus,
-    ExperimentStatus,
-)
+from experiments.domain.experiment_status import EXPERIMENT_PREDECESSORS, DatapointRunStatus, ExperimentStatus
 from experiments.domain.run_status import RunStatus
 from experiments.models import DatapointRun, Experiment, Run
+from experiments.services import datapoint_runs
 from experiments.services.event_writer import bump_revisions
 
 log = structlog.get_logger(__name__)
@@ -36,10 +32,9 @@ def end_if_done(*, experiment_id: int) -> bool:
 
     Failed: not one datapoint was completed. The run ends in the same transaction.
     """
-    unfinished = DatapointRun.objects.filter(experiment_id=OuterRef("pk")).exclude(
-        status__in=[s.value for s in DATAPOINT_ENDED]
+    done = Experiment.objects.filter(
+        ~datapoint_runs.unfinished(OuterRef("pk")), pk=experiment_id, status=ExperimentStatus.RUNNING
     )
-    done = Experiment.objects.filter(~Exists(unfinished), pk=experiment_id, status=ExperimentStatus.RUNNING)
     if not done.exists():
         return False
     completed = DatapointRun.objects.filter(experiment_id=experiment_id, status=DatapointRunStatus.COMPLETED).exists()

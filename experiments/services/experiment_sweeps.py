@@ -3,12 +3,12 @@
 Safe with several beats, late or doubled: everything it sends is claimed by one conditional statement.
 """
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q
 
 from experiments import dispatch
-from experiments.domain.experiment_status import DATAPOINT_ENDED, ExperimentStatus, LaneStatus
-from experiments.models import DatapointRun, Experiment, Lane
-from experiments.services import experiment_endings
+from experiments.domain.experiment_status import ExperimentStatus, LaneStatus
+from experiments.models import Experiment, Lane
+from experiments.services import datapoint_runs, experiment_endings
 from governance.services.heartbeats import lease
 
 AT_MOST = 50
@@ -39,9 +39,6 @@ def send_lost_work() -> None:
 
 def end_finished() -> None:
     """Experiments whose last worker died between its last datapoint and the end."""
-    unfinished = DatapointRun.objects.filter(experiment_id=OuterRef("pk")).exclude(
-        status__in=[s.value for s in DATAPOINT_ENDED]
-    )
-    done = Experiment.objects.filter(~Exists(unfinished), status=ExperimentStatus.RUNNING)
+    done = Experiment.objects.filter(~datapoint_runs.unfinished(OuterRef("pk")), status=ExperimentStatus.RUNNING)
     for pk in done.values_list("pk", flat=True)[:AT_MOST]:
         experiment_endings.end_if_done(experiment_id=pk)
