@@ -7,11 +7,12 @@ by whoever claims the row next. What a worker writes after it lost its lease nam
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import DataError, OperationalError, transaction
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -27,6 +28,7 @@ from governance.outbound.retries import delay_before
 from governance.services import ingestion_quota
 from governance.services.heartbeats import lease
 
+CostOf = Callable[[int | None, int | None], Decimal | None]
 MOST_LOST_ATTEMPTS = 20  # workers that died over one datapoint
 RELEASED_FOR = dt.timedelta(seconds=1)
 KEPT_ERRORS = 20
@@ -87,38 +89,56 @@ def renew_rows(lane: Lane) -> None:
     held.update(leased_until=from_now(lease()))
 
 
-def store_outcomes(
-    lane: Lane, outcomes: Sequence[Outcome], *, event_type: str, costs: Sequence[Decimal | None]
-) -> None:
+def store_outcomes(lane: Lane, outcomes: Sequence[Outcome], *, event_type: str, cost_of: CostOf) -> None:
     """End these attempts in one transaction: rows first, then the events of those that ended for good.
 
     Rows that are not held any more are left alone, and their events are not stored. Events that were taken from the
-    quota and not stored go back to it. Raises `LeaseLost` when the lane is not held any more.
+    quota and not stored go back to it. An answer that the database cannot hold fails its datapoint alone. Raises
+    `LeaseLost` when the lane is not held any more.
     """
-    taken = EVENTS_PER_DATAPOINT * len(outcomes)
     stored = 0
     try:
-        for attempt in range(1, _ATTEMPTS_TO_STORE + 1):
-            try:
-                with transaction.atomic():
-                    stored = _store(lane, outcomes, event_type, costs)
-                break
-            except OperationalError as error:
-                if attempt == _ATTEMPTS_TO_STORE or getattr(error.__cause__, "sqlstate", None) not in _DEADLOCKS:
-                    raise
+        stored = _stored_in_pieces(lane, outcomes, event_type, cost_of)
     finally:
-        ingestion_quota.put_back(project_id=lane.experiment.project_id, events=taken - stored)
+        ingestion_quota.put_back(
+            project_id=lane.experiment.project_id, events=EVENTS_PER_DATAPOINT * len(outcomes) - stored
+        )
 
 
-def _store(lane: Lane, outcomes: Sequence[Outcome], event_type: str, costs: Sequence[Decimal | None]) -> int:
+def _stored_in_pieces(lane: Lane, outcomes: Sequence[Outcome], event_type: str, cost_of: CostOf) -> int:
+    try:
+        return _stored(lane, outcomes, event_type, cost_of)
+    except DataError as error:
+        if len(outcomes) > 1:
+            return sum(_stored_in_pieces(lane, [outcome], event_type, cost_of) for outcome in outcomes)
+        (outcome,) = outcomes
+        if outcome.error is not None:
+            raise
+        refused = CallFailed(
+            f"The database cannot hold the answer: {error}.", error_class="unstorable", is_transient=False
+        )
+        return _stored(lane, [replace(outcome, answer=None, judgement=None, error=refused)], event_type, cost_of)
+
+
+def _stored(lane: Lane, outcomes: Sequence[Outcome], event_type: str, cost_of: CostOf) -> int:
+    for attempt in range(1, _ATTEMPTS_TO_STORE + 1):
+        try:
+            with transaction.atomic():
+                return _store(lane, outcomes, event_type, cost_of)
+        except OperationalError as error:
+            if attempt == _ATTEMPTS_TO_STORE or getattr(error.__cause__, "sqlstate", None) not in _DEADLOCKS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _store(lane: Lane, outcomes: Sequence[Outcome], event_type: str, cost_of: CostOf) -> int:
     _require_lane(lane)
     experiment = lane.experiment
     events = []
     # In the order of keys, as every writer locks.
-    for outcome, cost in sorted(zip(outcomes, costs, strict=True), key=lambda pair: pair[0].row.pk):
-        row = outcome.row
-        changes = _changes(lane, outcome, cost)
-        if row.held().update(leased_until=None, lease_holder="", **changes) and (
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.row.pk):
+        changes = _changes(lane, outcome, cost_of)
+        if outcome.row.held().update(leased_until=None, lease_holder="", **changes) and (
             changes["status"] != DatapointRunStatus.PENDING
         ):
             events += events_of(experiment, outcome, event_type=event_type)
@@ -162,7 +182,7 @@ def _require_lane(lane: Lane) -> None:
         raise LeaseLost(f"Lane {lane.pk}")
 
 
-def _changes(lane: Lane, outcome: Outcome, cost: Decimal | None) -> dict[str, Any]:
+def _changes(lane: Lane, outcome: Outcome, cost_of: CostOf) -> dict[str, Any]:
     row, error = outcome.row, outcome.error
     if error is None:
         answer = outcome.answer
@@ -172,7 +192,7 @@ def _changes(lane: Lane, outcome: Outcome, cost: Decimal | None) -> dict[str, An
             "latency_ms": answer.latency_ms,
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
-            "cost": cost,
+            "cost": cost_of(answer.prompt_tokens, answer.completion_tokens),
             "error_class": "",
             "error_message": "",
             "finished_at": Now(),

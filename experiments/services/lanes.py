@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from experiments import dispatch
 from experiments.domain.experiment_status import ExperimentStatus, LaneStatus
 from experiments.models import Experiment, Lane
+from governance.domain.provider_patterns import LOCAL_PROVIDERS
 from governance.models import Project
 from governance.models.clock import from_now
 from governance.services.heartbeats import lease
@@ -64,7 +65,7 @@ def limits_of(experiment: Experiment) -> list[_Limit]:
         _Limit(Q(experiment_id=experiment.pk), int(experiment.spec["concurrency"])),
         _Limit(Q(experiment__project_id=experiment.project_id), settings.CALLS_PER_PROJECT),
     ]
-    if experiment.provider:
+    if experiment.provider and experiment.provider not in LOCAL_PROVIDERS:
         scope = Q(experiment__project_id=experiment.project_id, experiment__provider=experiment.provider)
         limits.append(_Limit(scope, settings.PARALLEL_REQUESTS))
     return limits

@@ -29,6 +29,8 @@ SHORT_TURN_SECONDS = 1.0  # when others wait for a worker
 LOOK_SECONDS = 0.25  # how often pauses, waiting experiments and others' wishes are looked for
 GATHER_SECONDS = 0.01  # what ends this soon after another is stored with it
 AFTER_FAULT_SECONDS = 1.0
+# Of all evaluators of one datapoint. With the longest deadline of a call and a turn it stays below the task's limit.
+JUDGING_SECONDS = 200.0
 SOON_SECONDS = 1.0  # a retry that is due within is waited for
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,8 @@ class Turn:
     def __init__(self, lane: Lane, access: experiment_access.Access) -> None:
         self.lane, self.access, self.experiment = lane, access, lane.experiment
         self.deadline = float(self.experiment.spec["deadline_seconds"])
+        judges = max(1, len(self.experiment.spec["evaluators"]))
+        self.judging_deadline = min(self.deadline, JUDGING_SECONDS / judges)
         self._beat = Heartbeat(lane, on_lost=access.close, on_renew=lambda: datapoint_runs.renew_rows(lane))
         self._under_way: dict[Future[Outcome], DatapointRun] = {}
         self._ended: deque[Outcome] = deque()
@@ -148,7 +152,7 @@ class Turn:
             )
             return Outcome(row, started, time.time_ns() / 1e6, error=failed)
         ended = time.time_ns() / 1e6
-        judgement = self.access.evaluators.judge(answer.outputs, case, deadline_seconds=self.deadline)
+        judgement = self.access.evaluators.judge(answer.outputs, case, deadline_seconds=self.judging_deadline)
         return Outcome(row, started, ended, answer=answer, judgement=judgement)
 
     def _gather(self) -> None:
@@ -175,13 +179,9 @@ class Turn:
         ingestion_quota.put_back(project_id=self.experiment.project_id, events=EVENTS_PER_DATAPOINT * cut_off)
         if not outcomes:
             return
-        costs = [
-            self.access.cost_of(outcome.answer.prompt_tokens, outcome.answer.completion_tokens)
-            if outcome.answer is not None
-            else None
-            for outcome in outcomes
-        ]
-        datapoint_runs.store_outcomes(self.lane, outcomes, event_type=self.access.target.event_type, costs=costs)
+        datapoint_runs.store_outcomes(
+            self.lane, outcomes, event_type=self.access.target.event_type, cost_of=self.access.cost_of
+        )
         for outcome in outcomes:
             _count(outcome)
 

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from django.db import connections
+from django.db import DataError, connections
 
 from experiments.domain.calls import CallFailed
 from experiments.domain.experiment_spec_errors import read_experiment_spec
@@ -13,7 +13,7 @@ from experiments.domain.wire_datasets import DatapointContent
 from experiments.models import DatapointRun, Event, Experiment, Lane, Measurement, Run
 from experiments.selectors.experiments import progress_of
 from experiments.selectors.results import result_of_run
-from experiments.services import experiment_sweeps, experiments, lanes, turns
+from experiments.services import datapoint_runs, experiment_sweeps, experiments, lanes, turns
 from experiments.services.datapoints import create_datapoint
 from experiments.services.datasets import create_dataset
 from governance.domain.errors import Conflict, InvalidInput
@@ -403,3 +403,42 @@ def test_progress_adds_up_and_deleting_a_run_under_way_ends_its_work(queue, call
     queue.run()
     assert not DatapointRun.objects.exists()
     assert not Measurement.objects.exists()
+
+
+def test_an_answer_that_the_database_cannot_hold_fails_its_datapoint_alone(queue, caller, monkeypatch):
+    original = datapoint_runs.write_events
+
+    def picky(*, caller, rows):
+        if any("huge" in str(row.outputs) for row in rows):
+            raise DataError("numeric value out of range")
+        return original(caller=caller, rows=rows)
+
+    monkeypatch.setattr(datapoint_runs, "write_events", picky)
+    script_access(monkeypatch, lambda case, number: "huge" if case.inputs["number"] == 1 else "ok")
+    experiment = start(caller, make_dataset(caller, 3), concurrency=3)
+    queue.run()
+    assert statuses(experiment) == ["completed"] * 2 + ["failed"]
+    failed = DatapointRun.objects.get(status="failed")
+    assert (failed.error_class, failed.attempts, failed.failures) == ("unstorable", 1, 1)
+    assert Event.objects.filter(event_type="session").count() == 3
+
+
+def test_a_fault_of_the_worker_gives_its_datapoints_back_at_once(queue, caller, monkeypatch):
+    script_access(monkeypatch, square)
+    experiment = start(caller, make_dataset(caller, 2), concurrency=2)
+    queue.run_one()
+    original = turns.Turn._gather
+
+    def breaks(self):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(turns.Turn, "_gather", breaks)
+    monkeypatch.setattr("experiments.services.datapoint_runs.RELEASED_FOR", dt.timedelta(0))
+    with pytest.raises(OSError, match="disk"):
+        queue.run_one()
+    rows = DatapointRun.objects.filter(experiment=experiment)
+    assert {(row.status, row.attempts, row.lost_attempts) for row in rows} == {("pending", 1, 1)}
+    monkeypatch.setattr(turns.Turn, "_gather", original)
+    Lane.objects.update(next_attempt_at=None)
+    queue.run()
+    assert {(row.status, row.attempts, row.lost_attempts) for row in rows.all()} == {("completed", 2, 1)}
