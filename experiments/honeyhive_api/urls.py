@@ -4,7 +4,18 @@ from collections.abc import Iterable, Iterator
 
 from django.urls import URLPattern, path
 
-from experiments.honeyhive_api import datapoints, datasets, events, keys, metrics, results, runs, sessions, traces
+from experiments.honeyhive_api import (
+    configurations,
+    datapoints,
+    datasets,
+    events,
+    keys,
+    metrics,
+    results,
+    runs,
+    sessions,
+    traces,
+)
 
 
 def with_aliases(patterns: Iterable[URLPattern]) -> Iterator[URLPattern]:
@@ -27,6 +38,7 @@ urlpatterns: list[URLPattern] = [
             *results.urlpatterns,
             *runs.urlpatterns,
             *metrics.urlpatterns,
+            *configurations.urlpatterns,
             *datasets.urlpatterns,
             *datapoints.urlpatterns,
             *keys.urlpatterns,

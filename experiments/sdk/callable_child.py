@@ -23,6 +23,7 @@ LONGEST_MESSAGE = 2_000
 _TRANSIENT = (TimeoutError, ConnectionError)
 
 Message = dict[str, Any]
+RunAsync = Callable[[Awaitable[Any]], Any]
 
 
 def main(parent: int, largest_answer: int) -> None:
@@ -85,43 +86,52 @@ class _Loop:
         return self._runner.run(wait())
 
 
-def _answered(message: Message, run_async: Callable[[Awaitable[Any]], Any]) -> Message:
+def _answered(message: Message, run_async: RunAsync) -> Message:
     started = time.perf_counter()
     try:
-        run = _judged if "metric" in message else _called
-        answer = run(message, run_async)
+        work = _judging(message) if "metric" in message else _calling(message)
+        started = time.perf_counter()  # what loading took is nobody's latency
+        answer = work(run_async)
     except BaseException as error:
         answer = {"error": _told(error)}
     return {**answer, "latency_ms": (time.perf_counter() - started) * 1_000}
 
 
-def _called(message: Message, run_async: Callable[[Awaitable[Any]], Any]) -> Message:
-    """Call a function on a datapoint, like `evaluate(function=…)`."""
+def _calling(message: Message) -> Callable[[RunAsync], Message]:
+    """Ready to call a function on a datapoint, like `evaluate(function=…)`."""
     from experiments.sdk.jsonable import jsonable
 
     bound = _bound(message["place"], json.dumps(message["options"], sort_keys=True))
-    value = bound(message["case"], None)
-    if hasattr(value, "__await__"):
-        value = run_async(value)
-    return {"value": jsonable(value)}
+
+    def call(run_async: RunAsync) -> Message:
+        value = bound(message["case"], None)
+        if hasattr(value, "__await__"):
+            value = run_async(value)
+        return {"value": jsonable(value)}
+
+    return call
 
 
-def _judged(message: Message, run_async: Callable[[Awaitable[Any]], Any]) -> Message:
-    """Run one evaluator on an output, like `evaluate(evaluators=[…])`."""
+def _judging(message: Message) -> Callable[[RunAsync], Message]:
+    """Ready to run one evaluator on an output, like `evaluate(evaluators=[…])`."""
     from experiments.sdk.evaluators.running import run_one
 
     options = json.dumps(message["options"], sort_keys=True)
     evaluator = _evaluator(message["place"], message["builtin"], message["metric"], options)
     case = message["case"]
-    outcome = run_one(
-        evaluator,
-        outputs=message["outputs"],
-        inputs=case["inputs"],
-        ground_truth=case["ground_truth"],
-        datapoint=case,
-        run_async=run_async,
-    )
-    return {"metrics": outcome.metrics, "evaluator_error": outcome.error}
+
+    def judge(run_async: RunAsync) -> Message:
+        outcome = run_one(
+            evaluator,
+            outputs=message["outputs"],
+            inputs=case["inputs"],
+            ground_truth=case["ground_truth"],
+            datapoint=case,
+            run_async=run_async,
+        )
+        return {"metrics": outcome.metrics, "evaluator_error": outcome.error}
+
+    return judge
 
 
 @functools.lru_cache(maxsize=256)
