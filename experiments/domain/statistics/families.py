@@ -18,9 +18,10 @@ from experiments.domain.statistics.plan import plan_of
 from experiments.domain.statistics.sentences import count_of, p_text, rounded
 from experiments.domain.statistics.verdict import Scores, labels_of
 
-TUKEY_STEPS = 40_000_000  # units × runs × shuffles, about a second
+TUKEY_STEPS = 40_000_000  # units × runs × shuffles of one answer, about a second
 TUKEY_DRAWS = 20_000
 FEWEST_DRAWS = 1_999  # below, the range of normal sums stands in
+MANY_UNITS = 300  # sums of so many are normal enough
 COMMON_SHARE = 0.5  # of the pairs' units, that must be common to all runs for a test over all of them
 
 
@@ -77,12 +78,14 @@ def compare_candidates(
     metric: Metric,
     setting: Setting,
     method: Literal["holm", "max_t"] = "holm",
+    pairs_in_all: int = 0,
 ) -> list[PairedComparison]:
     """Each candidate against the baseline, on the units that both have, corrected over the candidates.
 
     `holm` adjusts p-values of their own; `max_t` flips all candidates together (Westfall and Young 1993), which is
     sharper where candidates resemble each other; equivalence is always Holm's. Both Holm and Benjamini-Hochberg over
-    the candidates are in the evidence. Names, failures and completeness in `setting` are those of the runs given.
+    the candidates are in the evidence. Names, failures and completeness in `setting` are those of the runs given;
+    `pairs_in_all` tells the plan of all pairs compared for the same answer, over all metrics.
     """
     settings = [
         replace(
@@ -98,12 +101,13 @@ def compare_candidates(
     executed = [sorted(frozenset(baseline.executed).intersection(one.executed)) for one in candidates]
     scores = [MetricScores(metric, baseline.scores, one.scores) for one in candidates]
     found: list[PairedComparison] = []
+    in_all = max(pairs_in_all, sum(map(len, executed)))
     for one, units, own in zip(scores, executed, settings, strict=True):
-        found += measured([one], executed=units, setting=own, pairs_in_all=sum(map(len, executed)))
+        found += measured([one], executed=units, setting=own, pairs_in_all=in_all)
     judged = with_corrections(found, "holm")
     if method == "holm" or sum(one.p is not None for one in judged) < 2:
         return judged
-    adjusted = _max_t(scores, executed, settings, setting)
+    adjusted = _max_t(scores, executed, settings, setting, in_all)
     return [
         decide(replace(one, adjusted_p=p if one.p is not None else None, correction="max-T"))
         for one, p in zip(judged, adjusted, strict=True)
@@ -118,12 +122,14 @@ def compare_all_pairs(
     alpha: float = 0.05,
     clusters: Mapping[str, Hashable] | None = None,
     units_word: str = "datapoints",
+    scores_in_all: int = 0,
 ) -> AllPairs:
     """Every pair of runs, with the chance of any false claim at `alpha`; runs that are not complete are left out.
 
-    Over the units that every run scored: randomised Tukey HSD (Carterette 2012) with up to 20,000 shuffles, and where
-    fewer than 1,999 fit the budget the same test by the normal limit of its sums. Where the runs have fewer than
-    half of their pairs' units in common, permutation tests of each pair on its own units with Holm's correction.
+    Over the units that every run scored: randomised Tukey HSD (Carterette 2012) with up to 20,000 shuffles; where
+    fewer than 1,999 fit the budget, the same test by the normal limit of its sums from 300 units on. Where the runs
+    have fewer than half of their pairs' units in common: permutation tests of each pair on its own units with Holm's
+    correction. `scores_in_all` counts the scores (units × runs) of all metrics that share the budget of one answer.
     Raises ValueError for names that repeat.
     """
     names = [run.name for run in runs]
@@ -142,12 +148,12 @@ def compare_all_pairs(
     typical = _mean([len(first.keys() & second.keys()) for first, second in combinations(values, 2)])
     if len(used) > 1 and len(everywhere) >= 2 and len(everywhere) >= COMMON_SHARE * typical:
         matrix = np.array([[side[unit] for side in values] for unit in everywhere], dtype=np.float64)
-        p, method, draws = _tukey(matrix, labels_of(everywhere, clusters), seed)
+        p, method, draws = _tukey(matrix, labels_of(everywhere, clusters), seed, max(matrix.size, scores_in_all))
         units = [everywhere] * len(list(combinations(used, 2)))
         means: list[float | None] = [float(mean) for mean in matrix.mean(axis=0)]
     else:
         units = [sorted(first.keys() & second.keys()) for first, second in combinations(values, 2)]
-        p, draws = _by_pairs(values, units, clusters, seed)
+        p, draws = _by_pairs(values, units, clusters, seed, scores_in_all)
         method = "permutation tests with Holm"
         means = [_mean(list(side.values())) if side else None for side in values]
     pairs = [
@@ -169,14 +175,14 @@ def compare_all_pairs(
 
 
 def _max_t(
-    scores: list[MetricScores], executed: list[list[str]], settings: list[Setting], setting: Setting
+    scores: list[MetricScores], executed: list[list[str]], settings: list[Setting], setting: Setting, in_all: int
 ) -> list[float]:
     rows = {unit: row for row, unit in enumerate(sorted(set().union(*executed)))}
     table = np.full((len(rows), len(scores)), np.nan)
     for place, (one, names, own) in enumerate(zip(scores, executed, settings, strict=True)):
         units = units_of(names, own)
         table[[rows[name] for name in units.names], place] = column_of(one, units, own).differences
-    draws = plan_of(int(np.isfinite(table).sum(axis=0).max()), pairs_in_all=int(np.isfinite(table).sum())).flips
+    draws = plan_of(int(np.isfinite(table).sum(axis=0).max()), pairs_in_all=in_all).flips
     return max_t_test(table, seed=setting.seed, draws=draws, clusters=labels_of(list(rows), setting.clusters)).p
 
 
@@ -185,9 +191,13 @@ def _scored(run: RunScores) -> dict[str, float]:
     return {unit: score for unit, score in run.scores.items() if score is not None and unit not in failed}
 
 
-def _tukey(matrix: Floats, labels: list[Hashable] | None, seed: int) -> tuple[list[float | None], str, int]:
+def _tukey(
+    matrix: Floats, labels: list[Hashable] | None, seed: int, in_all: int
+) -> tuple[list[float | None], str, int]:
     """p of each pair (first < second) by randomised Tukey, or its normal limit where that would take too long."""
-    draws = min(TUKEY_DRAWS, TUKEY_STEPS // matrix.size)
+    draws = min(TUKEY_DRAWS, TUKEY_STEPS // in_all)
+    if len(matrix) < MANY_UNITS:
+        draws = max(draws, FEWEST_DRAWS)
     if draws >= FEWEST_DRAWS:
         table, method = randomised_tukey(matrix, seed=seed, draws=draws, clusters=labels).p, "randomised Tukey HSD"
     else:
@@ -196,11 +206,15 @@ def _tukey(matrix: Floats, labels: list[Hashable] | None, seed: int) -> tuple[li
 
 
 def _by_pairs(
-    values: list[dict[str, float]], units: list[list[str]], clusters: Mapping[str, Hashable] | None, seed: int
+    values: list[dict[str, float]],
+    units: list[list[str]],
+    clusters: Mapping[str, Hashable] | None,
+    seed: int,
+    scores_in_all: int,
 ) -> tuple[list[float | None], int]:
     p: list[float | None] = []
     draws = 0
-    in_all = sum(map(len, units))
+    in_all = max(sum(map(len, units)), scores_in_all)
     for (first, second), own in zip(combinations(values, 2), units, strict=True):
         if not own:
             p.append(None)
