@@ -80,6 +80,7 @@ class Column:
     event_type: str
     aggregate: float | None
     by_datapoint: Mapping[str, float]
+    is_boolean: bool = False
 
 
 def compare_columns(

@@ -113,6 +113,7 @@ class ColumnData:
         self.at = array("L")
         self.values = array("d")
         self.verdicts = bytearray()
+        self.is_boolean = True  # until a value that is none
 
     def extend(self, first: int, at: list[int], values: list[float], verdicts: Iterable[bool]) -> None:
         """File values of a chunk of sessions that begins with session `first`."""
@@ -238,6 +239,7 @@ class ResultTable:
 
     def _file(self, chunk: Chunk, first: int, key: ShapeKey, at: list[int], values: list[float]) -> None:
         column = self.column(key)
+        column.is_boolean = column.is_boolean and key[3]
         verdicts = None
         if column.interval is not None:
             low, high = column.interval.bounds
@@ -253,6 +255,7 @@ class ResultTable:
         if index is None:
             return
         column = self.column(value.key)
+        column.is_boolean = False
         if value.score is not None:
             column.extend(first, [index], [value.score], [value.passed])
         chunk.entries.append(Entries(column, False, [index], [value.score], [value.passed]))
@@ -329,6 +332,7 @@ class ResultTable:
             event_type=column.event_type,
             aggregate=aggregate(function, column.values),
             by_datapoint=by_datapoint,
+            is_boolean=column.is_boolean,
         )
 
 

@@ -4,7 +4,6 @@ A result is kept as a file under the hash of what it was computed from, and that
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -13,11 +12,13 @@ from django.utils.http import parse_etags
 
 from experiments.adapters import result_cache
 from experiments.domain.aggregation import aggregate_name
+from experiments.domain.comparison_options import one_of, options_from
 from experiments.domain.filters import Condition, parse_filters, parse_time_range
 from experiments.honeyhive_api.door import Call, endpoint, loose_value, resource
-from experiments.selectors import comparison, run_metrics
+from experiments.selectors import run_metrics
 from experiments.selectors.results import Computation, result_identity
 from experiments.selectors.runs import get_run
+from experiments.services import comparison_answers
 from experiments.telemetry import RESULT_READS
 from governance.domain.actions import Action
 
@@ -80,15 +81,24 @@ def metrics(call: Call, run_id: str) -> HttpResponseBase:
 
 
 @endpoint(Action.RUNS_READ)
-def compare(call: Call, new: str, old: str) -> dict[str, Any]:
-    found = comparison.compare_runs(
+def compare(call: Call, new: str, old: str) -> HttpResponseBase:
+    """The protocol's keys, and after them `statistics`; `statistics=false` leaves that out."""
+    asked = one_of(call.query, "statistics", ("", "true", "false"))
+    question = comparison_answers.wire_question(
         caller=call.caller,
         new=new,
         old=old,
-        aggregate_function=aggregate_name(call.query.get("aggregate_function")),
+        options=options_from(call.query),
         conditions=_conditions(call),
+        statistics=None if not asked else asked == "true",
     )
-    return found.as_wire()
+    etag = f'"{question.identity}"'
+    if {etag, f"W/{etag}"} & set(parse_etags(call.request.headers.get("If-None-Match", ""))):
+        RESULT_READS.labels("not_modified").inc()
+        return _tagged(HttpResponseNotModified(), etag)
+    found = question.answer()
+    answer = HttpResponse(found.body, content_type=_JSON)
+    return answer if found.identity is None else _tagged(answer, etag)
 
 
 urlpatterns: list[URLPattern] = [

@@ -1,226 +1,269 @@
 """Two runs compared with statistics: what changed from one to the other, and how sure that is."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from experiments.domain.aggregation import DEFAULT_AGGREGATE, aggregate_name
-from experiments.domain.comparison import Column, ComparedMetric, compare_columns
+from experiments.domain.comparison import Column, ComparedMetric
+from experiments.domain.comparison_options import Bounds, ComparisonOptions, declared_bounds
 from experiments.domain.run_status import RunStatus
 from experiments.domain.statistics.comparison import PairedComparison
-from experiments.domain.statistics.intervals import Interval, wilson_interval
+from experiments.domain.statistics.metric_columns import Metric, MetricScores, Setting
+from experiments.domain.statistics.metrics import compare_metrics
 from experiments.domain.statistics.randomness import derived_seed
-from experiments.domain.statistics.verdict import compare_paired
 from experiments.models import Run
-from experiments.selectors.comparison import Sides, read_sides
-from experiments.selectors.results import Computation
+from experiments.selectors.comparison import ComparedColumns, Sides, crashed_datapoints, read_sides, run_shown
+from experiments.selectors.comparison_findings import (
+    CORRECTION_NAMES,
+    FailureFinding,
+    MetricFinding,
+    PassRate,
+    failures_of,
+    movers_of,
+    pass_rate_of,
+)
+from experiments.selectors.datapoint_attributes import attributes_of
+from experiments.selectors.metric_choice import primary_of, refuse_absent
+from experiments.selectors.sliced_comparison import SliceTable, compare_slices
 from governance.domain.caller import Caller
+from governance.domain.errors import InvalidInput
 
-DEFAULT_CONFIDENCE = 0.95
 UNITS = "datapoints"
-THOROUGH_PAIRS = 2_000  # of one metric; about 0.2 s each
-THOROUGH_PAIRS_IN_ALL = 40_000  # of all metrics of one answer
-THOROUGH_FLIPS = 99_999
-QUICK_FLIPS = 9_999
-MOVERS = 10
 NAME_SHOWN = 60
 SEED_BITS = 53  # what every JSON reader can hold
 LARGEST = 1e140  # the sum of squares of so large values is still a finite number
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """How thoroughly a metric is compared."""
-
-    flips: int
-    interval: Literal["bca", "t"]
-
-
-@dataclass(frozen=True, slots=True)
-class PassRate:
-    """Datapoints of a whole run that passed everything, with the Wilson interval of their share."""
-
-    passed: int
-    total: int
-    interval: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """Counts, share (None for no datapoints) and bounds."""
-        return {
-            "passed": self.passed,
-            "total": self.total,
-            "rate": self.passed / self.total if self.total else None,
-            "low": self.interval.low,
-            "high": self.interval.high,
-            "level": self.interval.level,
-            "method": self.interval.method,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Mover:
-    """A common datapoint whose value changed; means where it has several executions."""
-
-    datapoint_id: str
-    old: float
-    new: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Its values and new − old."""
-        difference = _finite(self.new - self.old)
-        return {"datapoint_id": self.datapoint_id, "old": self.old, "new": self.new, "difference": difference}
-
-
-@dataclass(frozen=True, slots=True)
-class MetricFinding:
-    """One metric of both runs: the figures of the plain comparison, the statistics, and who moved most."""
-
-    figures: ComparedMetric
-    statistics: PairedComparison
-    improved_most: list[Mover]
-    degraded_most: list[Mover]
-
-    def to_json(self) -> dict[str, Any]:
-        """Figures of the whole runs at the top, those of the common datapoints under `statistics`."""
-        return {
-            "metric_name": self.figures.metric_name,
-            "metric_type": self.figures.metric_type,
-            "event_name": self.figures.event_name,
-            "event_type": self.figures.event_type,
-            "direction": self.figures.direction,
-            "old_aggregate": self.figures.old_aggregate,
-            "new_aggregate": self.figures.new_aggregate,
-            "difference": _finite(self.figures.difference),
-            "percentage_change": _finite(self.figures.percentage_change),
-            "found_count": self.figures.found_count,
-            "improved_count": len(self.figures.improved),
-            "degraded_count": len(self.figures.degraded),
-            "same_count": len(self.figures.same),
-            "statistics": self.statistics.to_json(),
-            "improved_most": [mover.to_json() for mover in self.improved_most],
-            "degraded_most": [mover.to_json() for mover in self.degraded_most],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Everything known of two runs side by side."""
+    """Everything known of two runs side by side. `clustered`: common datapoints that have the cluster key, or None."""
 
     sides: Sides
-    aggregate_function: str
-    confidence: float
+    options: ComparisonOptions
     metrics: list[MetricFinding]
     only_in_one: list[dict[str, str]]
     pass_rates: dict[str, PassRate]
-    crashed: dict[str, int]
+    failures: FailureFinding
+    slices: SliceTable | None
+    clustered: Mapping[str, str] | None
     warnings: list[str]
+
+    @property
+    def primary(self) -> MetricFinding | None:
+        """The metric that counts most; None where nothing could be compared."""
+        return next((metric for metric in self.metrics if metric.is_primary), None)
+
+    def statistics_json(self) -> dict[str, Any]:
+        """What `compare-with` carries beside the protocol's keys: nothing that stands there already."""
+        document = self.to_json()
+        for name in ("new_run", "old_run", "aggregate_function", "only_in_one", "common_datapoints"):
+            del document[name]
+        document["metrics"] = [
+            {"metric_name": each.figures.metric_name, "event_name": each.figures.event_name,
+             "event_type": each.figures.event_type, "is_primary": each.is_primary,
+             "statistics": each.statistics.to_json()}
+            for each in self.metrics
+        ]  # fmt: skip
+        return document
 
     def to_json(self) -> dict[str, Any]:
         """The native API's answer."""
         counts = {side: len(set(keys.table.keys)) for side, keys in (("new", self.sides.new), ("old", self.sides.old))}
-        common = len(self.sides.common)
+        common, primary = len(self.sides.common), self.primary
         return {
-            "new_run": _shown(self.sides.new.run),
-            "old_run": _shown(self.sides.old.run),
-            "aggregate_function": self.aggregate_function,
-            "confidence": self.confidence,
+            "new_run": run_shown(self.sides.new.run),
+            "old_run": run_shown(self.sides.old.run),
+            "aggregate_function": self.options.aggregate_function,
+            "confidence": self.options.confidence,
             "common_datapoints": common,
             "new_only_datapoints": counts["new"] - common,
             "old_only_datapoints": counts["old"] - common,
-            "crashed_datapoints": self.crashed,
+            "crashed_datapoints": {"new": self.failures.new, "old": self.failures.old},
+            "failures": self.failures.to_json(),
+            "missing": self.options.missing,
             "pass_rates": {side: rate.to_json() for side, rate in self.pass_rates.items()},
+            "correction": correction_json(self.options, [metric.statistics for metric in self.metrics]),
+            "cluster": self._cluster(),
+            "primary_metric": None
+            if primary is None
+            else {"metric_name": primary.figures.metric_name, "event_name": primary.figures.event_name},
             "metrics": [metric.to_json() for metric in self.metrics],
+            "slices": None if self.slices is None else self.slices.to_json(),
             "only_in_one": self.only_in_one,
             "warnings": self.warnings,
         }
 
+    def _cluster(self) -> dict[str, Any] | None:
+        if self.clustered is None:
+            return None
+        unlabelled = len(self.sides.common) - len(self.clustered)
+        return {"key": self.options.cluster, "clusters": len(set(self.clustered.values())), "unlabelled": unlabelled}
+
 
 def compare_runs_statistically(
-    *,
-    caller: Caller,
-    new: str,
-    old: str,
-    confidence: float = DEFAULT_CONFIDENCE,
-    margins: Mapping[str, float] | None = None,
-    aggregate_function: str = DEFAULT_AGGREGATE,
+    *, caller: Caller, new: str, old: str, options: ComparisonOptions | None = None
 ) -> RunComparison:
-    """Paired statistics of each metric that both runs have, over the datapoints they share.
+    """Paired statistics of each metric that both runs have, over the datapoints they share; see `statistics_of`."""
+    asked = options or ComparisonOptions()
+    sides = read_sides(caller=caller, new=new, old=old)
+    return statistics_of(sides, caller=caller, compared=sides.compared(asked.aggregate_function), options=asked)
+
+
+def statistics_of(
+    sides: Sides, *, caller: Caller, compared: Sequence[ComparedColumns], options: ComparisonOptions
+) -> RunComparison:
+    """Statistics of two runs that are read already.
 
     Executions of one datapoint are averaged first: they are no independent units. A datapoint with a crashed
-    execution on either side has failed, and a metric with a failed datapoint gets no verdict, as does any metric of a
-    run that did not complete. `margins` (metric name → difference that does not matter, > 0) allow the verdict
-    `equivalent` and set the effect for the number of datapoints still needed. The seed comes from the two run ids:
-    the same rows give the same answer. Work is bounded: `THOROUGH_*` above, else fewer flips and the t interval.
-    Values beyond ± 1e140 count as no score.
+    execution has failed: the pair is left out and listed, and "better" is withheld while the new run fails more
+    (exact McNemar), unless failures are asked to count as the worst value. A run that did not complete gets neither
+    verdict nor interval. The seed comes from the two run ids: the same rows give the same answer. Work is bounded
+    (`statistics.plan`). Values beyond ± 1e140 count as no score. Raises InvalidInput for options that do not fit the
+    runs: an unknown metric or key, bounds that are missing or do not hold.
     """
-    name, margins = aggregate_name(aggregate_function), margins or {}
-    sides = read_sides(caller=caller, new=new, old=old)
-    crashed = {"new": _crashed(sides.new, sides.common), "old": _crashed(sides.old, sides.common)}
-    both, only_in_one = _columns(sides, name)
-    is_thorough = sum(figures.found_count for figures, _, _ in both) <= THOROUGH_PAIRS_IN_ALL
-    is_complete = sides.new.run.status == sides.old.run.status == RunStatus.COMPLETED
-    old_name, new_name = _names(sides.old.run, sides.new.run)
-    metrics = []
-    for figures, before, after in both:
-        thorough = is_thorough and figures.found_count <= THOROUGH_PAIRS
-        work = Work(THOROUGH_FLIPS, "bca") if thorough else Work(QUICK_FLIPS, "t")
-        statistics = compare_paired(
-            _among(before, sides.common),
-            _among(after, sides.common),
-            metric=figures.metric_name,
-            seed=_seed(sides, figures),
-            # 1 − 0.95 has a last digit that 0.05 has not.
-            alpha=round(1 - confidence, 12),
-            margin=margins.get(figures.metric_name),
-            draws=work.flips,
-            interval_method=work.interval,
-            is_complete=is_complete,
-            higher_is_better=figures.direction == "higher",
-            failed_control=crashed["old"],
-            failed_arm=crashed["new"],
-            control_name=old_name,
-            arm_name=new_name,
-            units_word=UNITS,
+    both = [each for each in compared if each.old is not None and each.new is not None]
+    if options.metrics:
+        refuse_absent("metric", options.metrics, both)
+        both = [each for each in both if each.figures.metric_name in options.metrics]
+    is_complete = all(side.run.status == RunStatus.COMPLETED for side in (sides.new, sides.old))
+    common = frozenset(sides.common)
+    failed_old, failed_new = (
+        [key for key in crashed_datapoints(side) if key in common] for side in (sides.old, sides.new)
+    )
+    clusters = _attributes(sides, caller, "cluster", options.cluster)
+    bounds, warnings = bounds_of(both, options, runs=(sides.new.run, sides.old.run), failed={*failed_old, *failed_new})
+    scores = [
+        MetricScores(
+            metric_of(each, options, bounds.get(place)), _among(each.old, sides.common), _among(each.new, sides.common)
         )
-        metrics.append(MetricFinding(figures, statistics, *_movers(figures, before, after)))
+        for place, each in enumerate(both)
+    ]
+    old_name, new_name = names_of(sides.old.run, sides.new.run)
+    setting = Setting(
+        seed=seed_of(sides.new.run, sides.old.run),
+        alpha=options.alpha,
+        clusters=clusters,
+        failed_control=failed_old,
+        failed_arm=failed_new,
+        is_complete=is_complete,
+        missing=options.missing,
+        control_name=old_name,
+        arm_name=new_name,
+        units_word=UNITS,
+    )
+    judged = compare_metrics(scores, executed=sides.common, setting=setting, correction=options.correction)
+    first = primary_of(both, options.primary, sides.new)
+    slices = None
+    if options.slice_by:
+        labels = _attributes(sides, caller, "slice_by", options.slice_by) or {}
+        chosen = _sliced(both, options, first)
+        slices = compare_slices(
+            [scores[place] for place in chosen],
+            [both[place] for place in chosen],
+            labels,
+            key=options.slice_by,
+            executed=sides.common,
+            setting=setting,
+        )
     return RunComparison(
         sides=sides,
-        aggregate_function=name,
-        confidence=confidence,
-        metrics=metrics,
-        only_in_one=only_in_one,
-        pass_rates={"new": _pass_rate(sides.new, confidence), "old": _pass_rate(sides.old, confidence)},
-        crashed={side: len(keys) for side, keys in crashed.items()},
-        warnings=_warnings(sides, margins, {figures.metric_name for figures, _, _ in both}),
+        options=options,
+        metrics=[
+            MetricFinding(each.figures, settled(statistics), bounds.get(place), place == first, *_movers(each))
+            for place, (each, statistics) in enumerate(zip(both, judged, strict=True))
+        ],
+        only_in_one=[_one_side(each) for each in compared if each.old is None or each.new is None],
+        pass_rates={
+            name: pass_rate_of(side, confidence=options.confidence, is_complete=side.run.status == RunStatus.COMPLETED)
+            for name, side in (("new", sides.new), ("old", sides.old))
+        },
+        failures=failures_of(sides.common, failed_old, failed_new, alpha=options.alpha),
+        slices=slices,
+        clustered=clusters,
+        warnings=_warnings(sides, options, {each.figures.metric_name for each in both}) + warnings,
     )
 
 
-def _columns(sides: Sides, function: str) -> tuple[list[tuple[ComparedMetric, Column, Column]], list[dict[str, str]]]:
-    both, only_in_one = [], []
-    for before, after, direction in sides.columns(function):
-        figures = compare_columns(before, after, common=sides.common, direction=direction)
-        if before is not None and after is not None:
-            both.append((figures, before, after))
-        else:
-            presence = "old" if after is None else "new"
-            only_in_one.append(
-                {"metric_name": figures.metric_name, "event_name": figures.event_name, "presence": presence}
+def settled(found: PairedComparison) -> PairedComparison:
+    """The statistics as they may be shown: of runs that are not complete neither tests nor intervals.
+
+    Who watches a run and may stop looking at any time would take noise for change far more often than alpha.
+    """
+    if found.is_complete:
+        return found
+    known = found.evidence
+    if known is not None:
+        known = replace(
+            known, binary=None, noninferiority=None, worst_case=None, holm_p=None, benjamini_hochberg_p=None
+        )
+    return replace(
+        found, interval_low=None, interval_high=None, p=None, sign_p=None, t_p=None, wilcoxon_p=None, adjusted_p=None,
+        equivalence_p=None, adjusted_equivalence_p=None, is_equivalence_shown=False, evidence=known, warnings=[],
+    )  # fmt: skip
+
+
+def metric_of(each: ComparedColumns, options: ComparisonOptions, bounds: Bounds | None) -> Metric:
+    """A metric and what the options declare for it."""
+    name = each.figures.metric_name
+    return Metric(
+        name=name,
+        higher_is_better=each.figures.direction == "higher",
+        bounds=bounds,
+        margin=options.margins.get(name),
+        noninferiority_margin=options.noninferiority.get(name),
+        effect=options.effects.get(name),
+    )
+
+
+def scored(column: Column | None) -> dict[str, float | None]:
+    """Value by datapoint; None for what is too large to be squared."""
+    found = {} if column is None else column.by_datapoint
+    return {key: value if abs(value) <= LARGEST else None for key, value in found.items()}
+
+
+def bounds_of(
+    both: Sequence[ComparedColumns], options: ComparisonOptions, *, runs: Sequence[Run], failed: Iterable[str]
+) -> tuple[dict[int, Bounds], list[str]]:
+    """(bounds by place of the metric, warnings).
+
+    Bounds of the request that do not hold are refused; those that a run declares are left out with a warning.
+    `missing=worst` needs them for every metric as soon as anything failed.
+    """
+    said: dict[str, Bounds] = {}
+    for run in reversed(runs):
+        said |= declared_bounds(run.metadata.get("bounds"))
+    found: dict[int, Bounds] = {}
+    warnings = []
+    for place, each in enumerate(both):
+        name = each.figures.metric_name
+        is_boolean = all(side is not None and side.is_boolean for side in (each.old, each.new))
+        bounds = options.bounds.get(name) or said.get(name) or ((0.0, 1.0) if is_boolean else None)
+        if bounds is None:
+            continue
+        beyond = next((value for value in _values(each) if not bounds[0] <= value <= bounds[1]), None)
+        if beyond is None:
+            found[place] = bounds
+            continue
+        told = (
+            f"The bounds {bounds[0]:g} to {bounds[1]:g} of {name[:100]!r} do not hold: there is a value of {beyond:g}"
+        )
+        if name in options.bounds:
+            raise InvalidInput(
+                f"{told}. Give wider ones.", field="bounds", value=f"{name[:100]}={bounds[0]:g}:{bounds[1]:g}"
             )
-    return both, only_in_one
+        warnings.append(f"{told}. They are not used.")
+    lacking = [each.figures.metric_name for place, each in enumerate(both) if place not in found]
+    if options.missing == "worst" and lacking and any(failed):
+        raise InvalidInput(
+            f"missing=worst needs the bounds of every metric, and {lacking[0][:100]!r} has none: add "
+            f"bounds={lacking[0][:100]}=low:high, or compare only metrics with bounds (metric=…).",
+            field="missing",
+            value="worst",
+        )
+    return found, warnings
 
 
-def _among(column: Column, common: list[str]) -> dict[str, float | None]:
-    found = {key: column.by_datapoint.get(key) for key in common}
-    return {key: value if value is not None and abs(value) <= LARGEST else None for key, value in found.items()}
-
-
-def _crashed(side: Computation, common: list[str]) -> list[str]:
-    found = {session.datapoint_id or session.session_id for session in side.sessions if session.crashed}
-    return [key for key in common if key in found]
-
-
-def _names(old: Run, new: Run) -> tuple[str, str]:
+def names_of(old: Run, new: Run) -> tuple[str, str]:
     """What sentences call the two runs: their names where these tell them apart."""
     names = [run.name[:NAME_SHOWN] for run in (old, new)]
     if not all(names) or names[0] == names[1]:
@@ -228,51 +271,86 @@ def _names(old: Run, new: Run) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _seed(sides: Sides, figures: ComparedMetric) -> int:
-    said = (sides.new.run.run_key, sides.old.run.run_key, figures.metric_name, figures.event_name, figures.event_type)
-    return derived_seed(0, "\n".join(said)) >> (128 - SEED_BITS)
+def seed_of(*runs: Run) -> int:
+    """A seed that follows from the runs' ids."""
+    return derived_seed(0, "\n".join(run.run_key for run in runs)) >> (128 - SEED_BITS)
 
 
-def _movers(figures: ComparedMetric, before: Column, after: Column) -> tuple[list[Mover], list[Mover]]:
-    improved, degraded = (
-        sorted(
-            (Mover(key, before.by_datapoint[key], after.by_datapoint[key]) for key in keys),
-            key=lambda mover: (-abs(mover.new - mover.old), mover.datapoint_id),
-        )[:MOVERS]
-        for keys in (figures.improved, figures.degraded)
-    )
-    return improved, degraded
+def correction_json(options: ComparisonOptions, found: Sequence[PairedComparison]) -> dict[str, Any]:
+    """Which correction decides, over how many comparisons, in words."""
+    family = max((each.family_size for each in found), default=0)
+    name = CORRECTION_NAMES[options.correction]
+    if options.correction == "none":
+        said = f"Not corrected: of {len(found)} metrics some may differ by chance alone."
+    else:
+        other = "Benjamini-Hochberg" if options.correction == "holm" else "Holm"
+        said = f"Verdicts use p corrected by {name} over {family} metrics; p by {other} is shown beside it."
+    return {"name": name, "family_size": family, "sentence": said}
 
 
-def _pass_rate(side: Computation, confidence: float) -> PassRate:
-    passed, failed = side.table.verdicts()
-    total = len(passed) + len(failed)
-    return PassRate(len(passed), total, wilson_interval(len(passed), total, level=confidence))
+def _attributes(sides: Sides, caller: Caller, field: str, key: str) -> dict[str, str] | None:
+    """The key's value of each common datapoint that has it; None when no key was asked for."""
+    if not key:
+        return None
+    common = frozenset(sides.common)
+    found = attributes_of(caller=caller, runs=[sides.old.run, sides.new.run], key=key)
+    labels = {datapoint: label for datapoint, label in found.items() if datapoint in common}
+    if not labels and common:
+        raise InvalidInput(
+            f"Query parameter {field!r} is {key[:80]!r}, which no common datapoint has; give a key of the datapoints' "
+            "metadata or inputs, like metadata.topic.",
+            field=field,
+            value=key[:200],
+        )
+    return labels
 
 
-def _warnings(sides: Sides, margins: Mapping[str, float], compared: set[str]) -> list[str]:
+def _sliced(both: Sequence[ComparedColumns], options: ComparisonOptions, first: int | None) -> list[int]:
+    if not options.slice_metric:
+        return [] if first is None else [first]
+    refuse_absent("slice_metric", [options.slice_metric], both)
+    return [place for place, each in enumerate(both) if each.figures.metric_name == options.slice_metric][-1:]
+
+
+def _among(column: Column | None, common: Sequence[str]) -> dict[str, float | None]:
+    known = scored(column)
+    return {key: known.get(key) for key in common}
+
+
+def _values(each: ComparedColumns) -> Iterable[float]:
+    for side in (each.old, each.new):
+        if side is not None:
+            yield from side.by_datapoint.values()
+
+
+def _movers(each: ComparedColumns) -> Any:
+    if each.old is None or each.new is None:
+        return [], []
+    return movers_of(each.figures, each.old, each.new)
+
+
+def _one_side(each: ComparedColumns) -> dict[str, str]:
+    figures: ComparedMetric = each.figures
+    presence = "old" if each.new is None else "new"
+    return {"metric_name": figures.metric_name, "event_name": figures.event_name, "presence": presence}
+
+
+def _warnings(sides: Sides, options: ComparisonOptions, compared: set[str]) -> list[str]:
     warnings = [
         f"The {which} run is {side.run.status}: its figures may still change, and it gets no verdict."
         for which, side in (("new", sides.new), ("old", sides.old))
         if side.run.status != RunStatus.COMPLETED
     ]
-    warnings += [
-        f"The margin of {metric[:100]!r} is not used: the runs do not both have that metric."
-        for metric in margins
-        if metric not in compared
-    ]
+    for word, named in (
+        ("margin", options.margins),
+        ("non-inferiority margin", options.noninferiority),
+        ("effect", options.effects),
+        ("bounds", options.bounds),
+    ):
+        warnings += [
+            f"The {word} of {metric[:100]!r} {'are' if word == 'bounds' else 'is'} not used: the runs do not both have "
+            "that metric."
+            for metric in named
+            if metric not in compared
+        ]
     return warnings
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _shown(run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_key,
-        "name": run.name,
-        "status": run.status,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-    }

@@ -1,11 +1,16 @@
 """Two runs with statistics: what is averaged, what counts as failed, and how much work is done."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from scipy.stats import binomtest
+
+from experiments.domain.comparison_options import ComparisonOptions
+from experiments.domain.statistics import plan
 from experiments.domain.statistics.verdict import compare_paired
 from experiments.models import Run
-from experiments.selectors import paired_comparison
 from experiments.selectors.paired_comparison import compare_runs_statistically
+from governance.domain.errors import InvalidInput
 from tests.experiments.factories import make_metric, make_run, make_session
 
 OLD = [0.50, 0.61, 0.48, 0.72, 0.55, 0.40, 0.66, 0.59]
@@ -20,7 +25,9 @@ def filled(project, values, *, metric="accuracy", status="completed", **fields) 
 
 
 def compared(caller, new, old, **options):
-    return compare_runs_statistically(caller=caller, new=new.run_key, old=old.run_key, **options)
+    return compare_runs_statistically(
+        caller=caller, new=new.run_key, old=old.run_key, options=ComparisonOptions(**options)
+    )
 
 
 def test_statistics_are_those_of_the_engine_on_the_common_datapoints(project, caller):
@@ -38,10 +45,11 @@ def test_statistics_are_those_of_the_engine_on_the_common_datapoints(project, ca
         arm_name="with hints",
         units_word="datapoints",
     )
-    assert metric.statistics == expected
+    assert metric.statistics.evidence is not None
+    assert replace(metric.statistics, evidence=None) == expected
     assert (metric.statistics.verdict, metric.statistics.is_exact, metric.statistics.draws) == ("better", True, 256)
     assert metric.statistics.sentence == (
-        "with hints beats plain by 0.072 accuracy [0.037, 0.090], p = 0.016, 8 datapoints."
+        "with hints beats plain by 0.072 accuracy [0.034, 0.089], p = 0.016, 8 datapoints."
     )
     assert 0 <= metric.statistics.seed < 2**53
     answer = found.to_json()
@@ -82,16 +90,51 @@ def test_a_lower_metric_is_better_when_it_falls(project, caller):
     assert [mover.datapoint_id for mover in metric.improved_most] == ["d2"]
 
 
-def test_a_crashed_datapoint_on_either_side_leaves_the_metric_undecided(project, caller):
-    old, new = filled(project, OLD), filled(project, NEW[:-1])
-    make_session(project, new.run_key, "d7", error="boom")
+def test_a_crashed_datapoint_is_left_out_counted_and_listed(project, caller):
+    old, new = filled(project, [*OLD, 0.5]), filled(project, [*NEW, 0.5])
+    for key, run in (("d9", new), ("d10", old)):
+        make_session(project, run.run_key, key, error="boom")
+        make_session(project, (old if run is new else new).run_key, key, metrics={"accuracy": 0.5})
     make_session(project, new.run_key, "elsewhere", error="boom")  # not common: not compared
     found = compared(caller, new, old)
     statistics = found.metrics[0].statistics
-    assert (statistics.verdict, statistics.reason) == ("undecided", "incomplete")
-    assert (statistics.n_failed_arm, statistics.n_failed_control, statistics.n_common) == (1, 0, 7)
-    assert found.crashed == {"new": 1, "old": 0}
-    assert statistics.sentence == "undecided: 1 datapoint failed in the new run; retry before judging."
+    assert (statistics.verdict, statistics.n_common) == ("better", 9)
+    assert (statistics.n_failed_arm, statistics.n_failed_control) == (1, 1)
+    failures = found.to_json()["failures"]
+    assert (failures["new"], failures["old"], failures["both"], failures["new_fails_more"]) == (1, 1, 0, False)
+    assert failures["datapoints"] == [{"datapoint_id": "d9", "side": "new"}, {"datapoint_id": "d10", "side": "old"}]
+    assert failures["sentence"] == "Of 11 common datapoints 1 failed in the new run and 1 in the old."
+
+
+def test_better_is_withheld_while_the_new_run_fails_more(project, caller):
+    old, new = filled(project, OLD * 2), filled(project, NEW * 2)
+    for number in range(16, 24):
+        make_session(project, old.run_key, f"d{number}", metrics={"accuracy": 0.5})
+        make_session(project, new.run_key, f"d{number}", error="boom")
+    found = compared(caller, new, old)
+    statistics = found.metrics[0].statistics
+    assert (statistics.verdict, statistics.reason, statistics.wins) == ("undecided", "incomplete", 14)
+    assert found.failures.p == pytest.approx(binomtest(8, 8, 0.5).pvalue)
+    assert found.failures.is_shown_worse
+    assert "fails more often" in statistics.sentence
+    turned = compared(caller, old, new)  # that the run that fails more is worse needs no leave
+    assert turned.metrics[0].statistics.verdict == "worse"
+
+
+def test_failures_may_count_as_the_worst_value(project, caller):
+    old = filled(project, OLD * 2)
+    new = filled(project, NEW * 2, metadata={"bounds": {"accuracy": [0, 1], "other": "no bounds"}})
+    make_session(project, old.run_key, "d16", metrics={"accuracy": 0.5})
+    make_session(project, new.run_key, "d16", error="boom")
+    statistics = compared(caller, new, old, missing="worst").metrics[0].statistics
+    assert (statistics.n_common, statistics.evidence.filled_arm, statistics.evidence.filled_with) == (17, 1, 0.0)
+    assert statistics.difference == pytest.approx((2 * (sum(NEW) - sum(OLD)) - 0.5) / 17)
+    with pytest.raises(InvalidInput, match="bounds=accuracy=low:high"):
+        crashed = filled(project, NEW)
+        make_session(project, crashed.run_key, "d16", error="boom")
+        compared(caller, crashed, old, missing="worst")
+    with pytest.raises(InvalidInput, match="do not hold"):
+        compared(caller, new, old, bounds={"accuracy": (0.0, 0.75)})
 
 
 def test_a_run_that_did_not_complete_gets_no_verdict(project, caller):
@@ -134,15 +177,15 @@ def test_metrics_of_one_run_alone_are_named_and_not_compared(project, caller):
 
 
 def test_large_comparisons_take_fewer_flips_and_the_t_interval(project, caller, monkeypatch):
-    monkeypatch.setattr(paired_comparison, "THOROUGH_PAIRS", 19)
+    monkeypatch.setattr(plan, "THOROUGH_PAIRS", 19)
     values = [n / 20 for n in range(20)]
     old, new = filled(project, values), filled(project, [value * 0.9 + 0.01 for value in values])
     statistics = compared(caller, new, old).metrics[0].statistics
     assert (statistics.draws, statistics.interval_method) == (9_999, "t")
-    monkeypatch.setattr(paired_comparison, "THOROUGH_PAIRS", 20)
+    monkeypatch.setattr(plan, "THOROUGH_PAIRS", 20)
     statistics = compared(caller, new, old).metrics[0].statistics
     assert (statistics.draws, statistics.interval_method) == (99_999, "bca")
-    monkeypatch.setattr(paired_comparison, "THOROUGH_PAIRS_IN_ALL", 19)
+    monkeypatch.setattr(plan, "THOROUGH_PAIRS_IN_ALL", 19)
     assert compared(caller, new, old).metrics[0].statistics.interval_method == "t"
 
 
