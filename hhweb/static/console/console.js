@@ -25,6 +25,7 @@
       for (const button of select.form.querySelectorAll("[data-only-without-script]")) button.hidden = true;
     }
     const relative = (seconds) => {
+      if (seconds < 0) return null;
       if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s ago`;
       if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
       if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
