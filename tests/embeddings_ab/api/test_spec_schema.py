@@ -3,7 +3,7 @@
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from embeddings_ab.api.spec_schema import in_openapi_3_0
+from governance.api.spec_schema import in_openapi_3_0
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,14 @@ from embeddings_ab.api.spec_schema import in_openapi_3_0
             {"properties": {"title": {"type": "string"}}},
         ),
         ({"enum": ["a", 1]}, {"enum": ["a", 1]}),
+        (
+            {"const": "http", "default": "http", "type": "string"},
+            {"enum": ["http"], "default": "http", "type": "string"},
+        ),
+        (
+            {"type": "array", "minItems": 2, "maxItems": 2, "prefixItems": [{"type": "number"}, {"type": "number"}]},
+            {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}},
+        ),
     ],
 )
 def test_newer_words_are_said_in_older_ones(schema, said):
