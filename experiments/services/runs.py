@@ -1,6 +1,7 @@
 """Use cases that write runs. A run's events are not its property: they stay when the run is deleted.
 
-Locks are taken in this order: dataset, run, revision, quota, audit chain.
+Locks are taken in this order: dataset, experiment, run, revision, quota, audit chain. The status of a run that the
+server executes follows its experiment (services/experiments.py): nobody else moves it, nobody deletes it under way.
 """
 
 import uuid
@@ -9,10 +10,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from experiments.domain.experiment_status import EXPERIMENT_ENDED
 from experiments.domain.external_ids import move_in
 from experiments.domain.run_status import TERMINAL, RunStatus
 from experiments.domain.wire_runs import RunBody, RunUpdateBody
-from experiments.models import Dataset, Run
+from experiments.models import Dataset, Experiment, Run
 from experiments.selectors.runs import run_not_found, runs_of
 from experiments.services.event_writer import bump_revisions
 from governance.domain.actions import Action
@@ -114,13 +116,23 @@ def update_run(*, caller: Caller, run_key: str, body: RunUpdateBody) -> Run:
     """Merge what is given into a run: objects key by key with the new value winning, everything else replaced.
 
     The row is locked while it is merged, so that concurrent updates keep each other's keys; status and fields
-    change in one statement. A run that has started cannot become pending again.
+    change in one statement. A run that has started cannot become pending again. To repeat the status of a run that
+    the server executes changes nothing; another one is a conflict.
     """
     caller.require(Action.RUNS_WRITE)
     status = body.parsed_status()
     run = runs_of(caller).select_for_update(of=("self",)).filter(run_key=run_key).first()
     if run is None:
         raise run_not_found(run_key)
+    if status is not None and Experiment.objects.filter(run=run).exists():
+        if status != run.status:
+            raise Conflict(
+                f"Field 'status': run {run_key[:100]!r} is executed by the server, which alone says that it is "
+                f"{run.status}. Cancel, pause or resume it below /api/v1/experiments.",
+                field="status",
+                value=status.value,
+            )
+        status = None
     _, offline, metadata = move_in(None, body.folded_metadata())
     fields: dict[str, Any] = {"updated_at": timezone.now()}
     for name in ("name", "description", "event_ids"):
@@ -161,8 +173,12 @@ def update_run(*, caller: Caller, run_key: str, body: RunUpdateBody) -> Run:
 
 @transaction.atomic
 def delete_run(*, caller: Caller, run_key: str) -> Run:
-    """Delete a run and give its quota back. Its events stay; a new run of the same id would find them again."""
+    """Delete a run and give its quota back. Its events stay; a new run of the same id would find them again.
+
+    One that the server executes must have ended: what workers hold then is theirs no more, and nothing starts anew.
+    """
     caller.require(Action.RUNS_WRITE)
+    _require_ended(caller, run_key)
     run = runs_of(caller).select_for_update(of=("self",)).filter(run_key=run_key).first()
     if run is None:
         raise run_not_found(run_key)
@@ -178,3 +194,16 @@ def delete_run(*, caller: Caller, run_key: str) -> Run:
         before={"name": run.name, "status": run.status},
     )
     return run
+
+
+def _require_ended(caller: Caller, run_key: str) -> None:
+    """Lock the experiment of a run, if it has one, and refuse while it is under way."""
+    executed = Experiment.objects.filter(project_id=caller.project_id, run__run_key=run_key)
+    experiment = executed.select_for_update(of=("self",)).first()
+    if experiment is not None and experiment.status not in EXPERIMENT_ENDED:
+        raise Conflict(
+            f"Run {run_key[:100]!r} is {experiment.status} on the server. Cancel it first "
+            f"(POST /api/v1/experiments/{run_key[:100]}/cancel), then delete it.",
+            field="run_id",
+            value=run_key[:255],
+        )

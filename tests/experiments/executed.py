@@ -72,7 +72,7 @@ def make_experiment(
             "dataset_version": version,
             "status": status,
             "spec": spec,
-            "pinned": {"target": {"kind": "http"}},
+            "pinned": {"target": {}, "evaluators": [], "run_metadata": {}},
             "seed": 7,
             "tags": list(tags),
             "datapoint_runs_count": version.datapoint_count,
