@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from experiments.api import comparisons, datasets, events, runs
+from experiments.api import comparisons, datasets, events, experiments, runs
 
 urlpatterns: list[URLPattern] = [
     path("datasets", datasets.DatasetList.as_view()),
@@ -14,6 +14,16 @@ urlpatterns: list[URLPattern] = [
     path("runs/<str:run_id>/export", runs.RunExport.as_view()),
     path("runs/<str:new>/compare/<str:old>", comparisons.RunComparison.as_view()),
     path("runs/<str:new>/compare/<str:old>/export", runs.ComparisonExport.as_view()),
+    path("experiments", experiments.ExperimentList.as_view()),
+    path("experiments/<str:run_id>", experiments.ExperimentDetail.as_view()),
+    path("experiments/<str:run_id>/progress", experiments.ExperimentProgress.as_view()),
+    path("experiments/<str:run_id>/datapoints", experiments.ExperimentDatapoints.as_view()),
+    path("experiments/<str:run_id>/export", experiments.ExperimentExport.as_view()),
+    path("experiments/<str:run_id>/cancel", experiments.ExperimentCancel.as_view()),
+    path("experiments/<str:run_id>/pause", experiments.ExperimentPause.as_view()),
+    path("experiments/<str:run_id>/resume", experiments.ExperimentResume.as_view()),
+    path("experiments/<str:run_id>/retry-failed", experiments.ExperimentRetry.as_view()),
+    path("experiments/<str:run_id>/rerun", experiments.ExperimentRerun.as_view()),
     path("events", events.EventList.as_view()),
     path("events/export", events.EventExport.as_view()),
 ]

@@ -41,13 +41,3 @@ def _require_sense(spec: ExperimentSpec) -> None:
             field="retry.first_delay_seconds",
             value=retry.first_delay_seconds,
         )
-    seen: set[str] = set()
-    for place, evaluator in enumerate(spec.evaluators):
-        if evaluator.metric in seen:
-            raise InvalidInput(
-                f"Field 'evaluators.{place}': a second evaluator would write the metric {evaluator.metric!r}. Give it "
-                "another metric_name.",
-                field=f"evaluators.{place}.metric_name",
-                value=evaluator.metric,
-            )
-        seen.add(evaluator.metric)

@@ -102,4 +102,29 @@ COMPARISON = ExportSchema(
         "same_count",
     ),
 )
-SCHEMAS = (DATAPOINTS, EVENTS, RUN_DATAPOINTS, RUN_METRICS, COMPARISON)
+DATAPOINT_RUNS = ExportSchema(
+    "datapoint-runs",
+    1,
+    (
+        "run_id",
+        "rank",
+        "datapoint_id",
+        "repetition",
+        "status",
+        "session_id",
+        "attempts",
+        "failures",
+        "lost_attempts",
+        "latency_ms",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "error_class",
+        "error_message",
+        "attempt_errors",
+        "next_attempt_at",
+        "started_at",
+        "finished_at",
+    ),
+)
+SCHEMAS = (DATAPOINTS, EVENTS, RUN_DATAPOINTS, RUN_METRICS, COMPARISON, DATAPOINT_RUNS)

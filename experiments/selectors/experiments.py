@@ -1,7 +1,7 @@
 """Reads of runs that the server executes: one, many, how far they are, their single executions and what went wrong."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -179,6 +179,14 @@ def _sum(parts: Sequence[Any]) -> Any:
 def datapoint_runs_of(experiment: Experiment) -> QuerySet[DatapointRun]:
     """Its single executions in their random order, without contents."""
     return DatapointRun.objects.filter(experiment=experiment).order_by("rank")
+
+
+def chunks_of_datapoint_runs(experiment: Experiment, *, size: int = 500) -> Iterator[list[DatapointRun]]:
+    """All of them, in short queries by key-set: no transaction stays open while they are sent."""
+    after = -1
+    while chunk := list(datapoint_runs_of(experiment).filter(rank__gt=after)[:size]):
+        yield chunk
+        after = chunk[-1].rank
 
 
 def errors_by_cause(experiment: Experiment) -> list[Cause]:

@@ -3,18 +3,27 @@
 Every function returns an `Export` whose rows are read while they are sent, in short queries by key-set.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import transaction
 
 from experiments.domain.aggregation import DEFAULT_AGGREGATE, aggregate_name
-from experiments.domain.export_rows import COMPARISON, DATAPOINTS, EVENTS, RUN_DATAPOINTS, RUN_METRICS
+from experiments.domain.export_rows import (
+    COMPARISON,
+    DATAPOINT_RUNS,
+    DATAPOINTS,
+    EVENTS,
+    RUN_DATAPOINTS,
+    RUN_METRICS,
+)
 from experiments.domain.run_results import DatapointResult, MetricResult
-from experiments.models import Dataset, Event
+from experiments.models import DatapointRun, Dataset, Event
 from experiments.selectors import event_pages
 from experiments.selectors.comparison import compare_runs
 from experiments.selectors.datasets import chunks_of_dataset, find_dataset
+from experiments.selectors.experiments import chunks_of_datapoint_runs, get_experiment
 from experiments.selectors.results import iter_datapoint_rows, result_of_run
 from experiments.telemetry import EXPORTS
 from governance.domain.actions import Action
@@ -97,6 +106,18 @@ def export_comparison(*, caller: Caller, new: str, old: str, aggregate_function:
     return Export(COMPARISON, caller.project_public_id, f"{new[:40]}-vs-{old[:40]}", filters, rows)
 
 
+def export_datapoint_runs(*, caller: Caller, run_id: str) -> Export:
+    """One row per execution of a datapoint by the server, in their random order."""
+    caller.require(Action.EXPORTS_READ)
+    caller.require(Action.RUNS_READ)
+    experiment = get_experiment(caller, run_id)
+    run_key = experiment.run.run_key
+    filters = {"run_id": run_key, "status": experiment.status}
+    record_export(caller, DATAPOINT_RUNS, target_kind="run", target_id=run_key, filters=filters)
+    rows = (_datapoint_run_row(run_key, row) for chunk in chunks_of_datapoint_runs(experiment) for row in chunk)
+    return Export(DATAPOINT_RUNS, caller.project_public_id, run_key, filters, rows)
+
+
 @transaction.atomic
 def record_export(
     caller: Caller, schema: ExportSchema, *, target_kind: str, target_id: str, filters: dict[str, Any]
@@ -142,6 +163,34 @@ def _datapoint_rows(run_id: str, datapoint: DatapointResult) -> Iterator[Sequenc
         yield (*said, metric.name, metric.event_name, metric.event_type, metric.value, metric.passed)
     if not datapoint.metrics:
         yield (*said, None, None, None, None, None)
+
+
+def _datapoint_run_row(run_id: str, row: DatapointRun) -> Sequence[Any]:
+    return (
+        run_id,
+        row.rank,
+        row.datapoint_key,
+        row.repetition,
+        row.status,
+        str(row.session_key),
+        row.attempts,
+        row.failures,
+        row.lost_attempts,
+        row.latency_ms,
+        row.prompt_tokens,
+        row.completion_tokens,
+        None if row.cost is None else float(row.cost),
+        row.error_class or None,
+        row.error_message or None,
+        row.attempt_errors,
+        _iso(row.next_attempt_at),
+        _iso(row.started_at),
+        _iso(row.finished_at),
+    )
+
+
+def _iso(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _metric_row(run_id: str, function: str, metric: MetricResult) -> Sequence[Any]:

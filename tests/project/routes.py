@@ -115,6 +115,20 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "b": {"retrieval": "hybrid", "provider": "synthetic", "fusion": {"method": "convex", "alpha": 0.4}},
         },
     }
+    experiment = {
+        "name": "another",
+        "dataset_id": ids["dataset_id"],
+        "target": {
+            "kind": "http",
+            "url": "https://target.example/answer",
+            "headers": {"X-Kind": "test"},
+            "body": {"q": "{{inputs.q}}"},
+        },
+        "evaluators": [{"kind": "builtin", "name": "exact_match"}],
+        "retry": {"max_attempts": 2},
+        "tags": ["t"],
+        "bounds": {"score": [0, 1]},
+    }
     return {
         "POST session/start": {"session": session},
         "POST session/<str:session_id>/traces": {"events": [event]},
@@ -181,6 +195,12 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "POST api/v1/secrets": {"name": "another", "value": "v"},
         "DELETE api/v1/secrets/<str:secret_id>": None,
         "POST api/v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
+        "POST api/v1/experiments": experiment,
+        "POST api/v1/experiments/<str:run_id>/cancel": None,
+        "POST api/v1/experiments/<str:run_id>/pause": None,
+        "POST api/v1/experiments/<str:run_id>/resume": None,
+        "POST api/v1/experiments/<str:run_id>/retry-failed": None,
+        "POST api/v1/experiments/<str:run_id>/rerun": {"name": "again"},
         "POST api/v1/ab/corpora": {"name": "another", "documents": [{"id": "d", "text": "t"}]},
         "DELETE api/v1/ab/corpora/<str:corpus_id>": None,
         "POST api/v1/ab/query-sets": {

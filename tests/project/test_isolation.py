@@ -23,6 +23,7 @@ from governance.services import prices, providers, secrets
 from governance.services.projects import create_project, system_caller
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.embeddings_ab.finished import make_finished_test
+from tests.experiments.executed import make_datapoint_runs, make_experiment
 from tests.factories import make_client, make_token
 from tests.project.routes import INGESTION, address, all_routes, bodies, is_write, nowhere
 
@@ -54,6 +55,7 @@ ANSWERED = {
     "POST api/v1/secrets",
     "GET api/v1/datasets",
     "GET api/v1/runs",
+    "GET api/v1/experiments",
     "GET api/v1/events",
     "GET api/v1/events/export",
     "GET api/v1/ab/corpora",
@@ -114,7 +116,8 @@ def victim(db):
         event_type="chain",
     )
     for key in ("victims-run", "victims-old-run"):
-        Run.objects.create(project=project, run_key=key, name=SECRET, dataset=dataset, metadata={"k": SECRET})
+        run = Run.objects.create(project=project, run_key=key, name=SECRET, dataset=dataset, metadata={"k": SECRET})
+        make_datapoint_runs(make_experiment(project, run=run, tags=(SECRET,)), "completed", "failed")
     metric = Metric.objects.create(project=project, name=SECRET, type="PYTHON", criteria=SECRET)
     MetricVersion.objects.create(metric=metric, name="v1", full_sha="0", content={"name": SECRET}, deployed=True)
     user = User.objects.create_user(f"user-{SECRET}")

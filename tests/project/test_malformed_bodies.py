@@ -9,11 +9,13 @@ from django.db import connection, transaction
 from embeddings_ab.models import Corpus, JudgingPool, Label, QuerySet, Tuning, UploadedRun
 from embeddings_ab.services.judging import create_pool
 from experiments.domain.wire_datasets import DatapointContent
-from experiments.models import Datapoint, Dataset, Event, Measurement, Metric, MetricVersion, Run
+from experiments.models import Datapoint, Dataset, Event, Experiment, Measurement, Metric, MetricVersion, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.models import ApiKey, AuditEntry
+from governance.services.providers import create_rule
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.embeddings_ab.finished import make_finished_test
+from tests.experiments.executed import make_experiment
 from tests.factories import make_client, make_token
 from tests.project.routes import address, all_routes, bodies, is_write, nowhere
 
@@ -53,7 +55,9 @@ def ids(project, caller):
         end_time=2.0,
         duration=1.0,
     )
-    Run.objects.create(project=project, run_key=found["run_id"])
+    run = Run.objects.create(project=project, run_key=found["run_id"])
+    make_experiment(project, run=run)
+    create_rule(caller=caller, effect="allow", provider="http")
     metric = Metric.objects.create(project=project, name="m", type="PYTHON", criteria="c")
     MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
     corpus = make_corpus(caller)
@@ -79,7 +83,7 @@ def ids(project, caller):
 
 def row_counts():
     kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
-    kinds += (JudgingPool, Label, Tuning)
+    kinds += (JudgingPool, Label, Tuning, Experiment)
     with connection.cursor() as cursor:  # one statement: this is asked after each of thousands of refusals
         cursor.execute("SELECT " + ", ".join(f"(SELECT COUNT(*) FROM {kind._meta.db_table})" for kind in kinds))
         return cursor.fetchone()

@@ -1,6 +1,7 @@
 """Exports: golden files of every schema, refusals, audit, flat statements, streaming."""
 
 import csv
+import datetime as dt
 import io
 import json
 import re
@@ -13,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 
 from experiments.domain.export_rows import SCHEMAS
 from experiments.domain.wire_datasets import DatapointContent
-from experiments.models import Datapoint, Event, Measurement, Run
+from experiments.models import Datapoint, DatapointRun, Event, Measurement, Run
 from experiments.services.datasets import add_rows, create_dataset
 from governance.models import AuditEntry
+from tests.experiments.executed import make_datapoint_runs, make_experiment, make_version
 from tests.factories import make_client, make_project, make_token
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -84,7 +86,28 @@ def filled(project, caller):
         make_session(project, start, key, "EXT-a", {"score": 0.1 + shift, "exact": True})
         make_session(project, start + 1, key, "EXT-b", {"score": 0.5, "exact": False})
         make_session(project, start + 2, key, "EXT-c", {}, error="-boom")
+    fill_experiment(project)
     return dataset
+
+
+def fill_experiment(project):
+    """Four executions by the server, one of each kind, with fixed ids and times."""
+    version = make_version(project, datapoints=4)
+    experiment = make_experiment(project, version=version, run_key="executed", status="completed")
+    at = dt.datetime.fromisoformat(AT)
+    failure = {"attempt": 1, "error_class": "time_out", "message": "=late", "latency_ms": 100.5, "at": AT}
+    ended = {"started_at": at, "finished_at": at + dt.timedelta(seconds=2)}
+    rows = make_datapoint_runs(
+        experiment,
+        {"status": "completed", **ended},
+        {"status": "failed", **ended, "attempt_errors": [failure]},
+        {"status": "cancelled", "finished_at": ended["finished_at"]},
+        {"status": "pending", "attempts": 1, "failures": 1, "error_class": "time_out", "next_attempt_at": at},
+    )
+    for row in rows:
+        DatapointRun.objects.filter(pk=row.pk).update(
+            session_key=uuid.UUID(int=2000 + row.rank), datapoint_key=f"datapoint-{row.rank}"
+        )
 
 
 FILES = {
@@ -93,6 +116,7 @@ FILES = {
     "run-datapoints": "/api/v1/runs/new/export",
     "run-metrics": "/api/v1/runs/new/export?kind=metrics&aggregate_function=median",
     "comparison": "/api/v1/runs/new/compare/old/export",
+    "datapoint-runs": "/api/v1/experiments/executed/export",
 }
 
 
@@ -211,3 +235,14 @@ def test_a_large_dataset_keeps_its_order(api, caller):
     ids = add_rows(caller=caller, dataset_id=dataset.public_id, contents=[DatapointContent() for _ in range(1100)])
     text = body_of(api.get(f"/api/v1/datasets/{dataset.public_id}/export"))
     assert [row[1] for row in csv.reader(io.StringIO(text, newline=""))][1:] == ids
+
+
+def test_executions_are_read_in_short_queries_in_their_order(api, project):
+    experiment = make_experiment(project, version=make_version(project, datapoints=2))
+    make_datapoint_runs(experiment, *["pending"] * 1003)
+    with CaptureQueriesContext(connection) as queries:
+        answer = api.get(f"/api/v1/experiments/{experiment.public_id}/export")
+        before = len(queries)
+        text = body_of(answer)
+        assert len(queries) - before == 4  # 500 + 500 + 3 + none
+    assert [int(row[1]) for row in list(csv.reader(io.StringIO(text, newline="")))[1:]] == list(range(1003))

@@ -53,7 +53,6 @@ def test_a_good_specification_is_read_with_its_defaults():
         ({"evaluators": [{"name": "a"}, {"nam": "a"}]}, "evaluators.1.name", None, "It is missing"),
         ({"evaluators": [{"kind": "builtins", "name": "a"}]}, "evaluators.0.kind", "builtins", "mean 'builtin'?"),
         ({"evaluators": {"name": "a"}}, "evaluators", None, "Give a list"),
-        ({"evaluators": [{"name": "a"}, {"name": "a"}]}, "evaluators.1.metric_name", "a", "another metric_name"),
         ({"retry": {"max_attempts": 11}}, "retry.max_attempts", 11, "at least 1 and at most 10"),
         ({"retry": {"first_delay_seconds": 9, "longest_delay_seconds": 3}}, "retry.first_delay_seconds", 9.0, "above"),
         ({"seed": 2**60}, "seed", 2**60, "at least 0 and less than"),
