@@ -20,7 +20,7 @@ class Asked(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.respond(self)
 
-    do_POST = do_GET  # noqa: N815 - http.server looks for this name
+    do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - http.server looks for these names
 
     def answer(self, body: bytes = b"{}", status: int = 200, **headers: str) -> None:
         self.send_response(status)

@@ -40,6 +40,37 @@ def test_json_goes_out_and_comes_back():
     assert "authorization" not in again[2]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_json_is_sent_with_the_method_asked_for(method):
+    with serving(lambda asked: asked.answer(asked.body)) as server, client() as http:
+        answer = http.send_json(method, f"http://127.0.0.1:{server.port}/v1", [1], headers={"X-A": "b"})
+    ((seen, path, headers),) = server.seen
+    assert (seen, path, headers["x-a"], headers["content-type"]) == (method, "/v1", "b", "application/json")
+    assert answer.json == [1]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_redirect_of_what_has_a_body_is_refused(method):
+    why = f"answered a {method} with a redirect"
+    with (
+        serving(lambda asked: asked.answer(status=307, location="/other")) as server,
+        client() as http,
+        pytest.raises(OutboundRefused, match=why),
+    ):
+        http.send_json(method, f"http://127.0.0.1:{server.port}/v1", {})
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "payload", "why"),
+    [("DELETE", {}, "none of"), ("POST", float("nan"), "JSON compliant"), ("POST", "\ud800", "surrogates")],
+)
+def test_what_cannot_be_sent_is_a_value_error_before_a_byte_is_sent(method, payload, why):
+    with serving(lambda asked: asked.answer()) as server, client() as http, pytest.raises(ValueError, match=why):
+        http.send_json(method, f"http://127.0.0.1:{server.port}/v1", payload)
+    assert server.seen == []
+
+
 def test_private_addresses_are_refused_before_a_byte_is_sent():
     with serving(lambda asked: asked.answer()) as server, client(allowed_private_hosts=frozenset()) as http:
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
