@@ -2,14 +2,19 @@
 
 import structlog
 from django.db import transaction
-from django.db.models import OuterRef
+from django.db.models import F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from experiments import telemetry
-from experiments.domain.experiment_status import EXPERIMENT_PREDECESSORS, DatapointRunStatus, ExperimentStatus
+from experiments.domain.experiment_status import (
+    EXPERIMENT_PREDECESSORS,
+    DatapointRunStatus,
+    ExperimentStatus,
+    LaneStatus,
+)
 from experiments.domain.run_status import RunStatus
-from experiments.models import DatapointRun, Experiment, Run
+from experiments.models import DatapointRun, Experiment, Lane, Run
 from experiments.services import datapoint_runs
 from experiments.services.event_writer import bump_revisions
 
@@ -50,6 +55,14 @@ def end_if_done(*, experiment_id: int) -> bool:
     with transaction.atomic():
         if not done.update(status=to.value, finished_at=Now(), **changes):
             return False
+        # Of a worker that died: a retry of failed ones need not wait for its lease.
+        Lane.objects.filter(experiment_id=experiment_id, status=LaneStatus.RUNNING).update(
+            status=LaneStatus.WAITING,
+            granted=0,
+            leased_until=None,
+            lease_holder="",
+            lease_token=F("lease_token") + 1,
+        )
         _end_run(experiment_id, to)
     telemetry.ENDED_EXPERIMENTS.labels(to.value).inc()
     log.info("experiment_ended", experiment_id=experiment_id, status=to.value)
