@@ -103,7 +103,11 @@ class Cluster:
             *(f"beat-{number}" for number in range(1, self.beats + 1)),
         ]:
             self.add(name)
-        wait_for(self.is_ready, "ready", 60)
+        try:
+            wait_for(self.is_ready, "ready", 60)
+        except AssertionError as error:
+            error.add_note(self.log("web")[-4000:])
+            raise
 
     def add(self, name: str) -> None:
         """Start one more part: `web`, `worker-N` or `beat-N`."""
@@ -262,6 +266,10 @@ class Client:
     def post(self, path: str, body: Any = None) -> Any:
         """Create or change something exactly once, however often the request must be made."""
         return self.ask("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
+
+    def allow_providers(self) -> None:
+        """Let the project's experiments call whom they want."""
+        self.post("/api/v1/providers/rules", {"effect": "allow", "provider": "*"})
 
     def make_dataset(self, name: str, rows: list[dict[str, Any]]) -> str:
         """A dataset of rows for the target: `expected` is ground truth, all other keys are inputs; its id."""
