@@ -26,11 +26,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One datapoint that two versions hold differently. `fields`: which differ, of changed ones alone."""
+    """One datapoint that two versions hold differently. `changed_fields` is empty unless it is in both."""
 
     datapoint_id: str
     kind: ChangeKind
-    fields: list[str]
+    changed_fields: list[str]
     old: Side | None
     new: Side | None
 

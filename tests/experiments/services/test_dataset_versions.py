@@ -215,7 +215,7 @@ def test_a_diff_tells_added_removed_changed_and_moved(caller) -> None:
         ("changed", ids[2]),
     ]
     changed = diff[2]
-    assert changed.fields == ["inputs", "metadata"]
+    assert changed.changed_fields == ["inputs", "metadata"]
     assert (changed.old.position, changed.old.content["inputs"]) == (2, {"q": 2})
     assert (changed.new.position, changed.new.content["inputs"]) == (1, {"q": "x"})
     assert (diff[0].new, diff[1].old) == (None, None)
