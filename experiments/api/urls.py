@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from experiments.api import comparisons, datasets, events, experiments, runs
+from experiments.api import comparisons, configurations, datasets, events, experiments, runs
 
 urlpatterns: list[URLPattern] = [
     path("datasets", datasets.DatasetList.as_view()),
@@ -24,6 +24,9 @@ urlpatterns: list[URLPattern] = [
     path("experiments/<str:run_id>/resume", experiments.ExperimentResume.as_view()),
     path("experiments/<str:run_id>/retry-failed", experiments.ExperimentRetry.as_view()),
     path("experiments/<str:run_id>/rerun", experiments.ExperimentRerun.as_view()),
+    path("configurations", configurations.ConfigurationList.as_view()),
+    path("configurations/<str:configuration_id>", configurations.ConfigurationDetail.as_view()),
+    path("configurations/<str:configuration_id>/versions", configurations.ConfigurationVersions.as_view()),
     path("events", events.EventList.as_view()),
     path("events/export", events.EventExport.as_view()),
 ]

@@ -115,6 +115,11 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "b": {"retrieval": "hybrid", "provider": "synthetic", "fusion": {"method": "convex", "alpha": 0.4}},
         },
     }
+    configuration = {
+        "name": "another",
+        "provider": "openai",
+        "parameters": {"call_type": "chat", "model": "m", "template": "{{question}}"},
+    }
     experiment = {
         "name": "another",
         "dataset_id": ids["dataset_id"],
@@ -160,6 +165,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "DELETE v1/metrics/<str:metric_id>": None,
         "POST v1/metrics/<str:metric_id>/versions": {"message": "m", "content": metric},
         "POST v1/metrics/<str:metric_id>/versions/<str:name>/deploy": None,
+        "POST v1/configurations": configuration,
+        "PUT v1/configurations/<str:configuration_id>": {**configuration, "name": "renamed"},
+        "DELETE v1/configurations/<str:configuration_id>": None,
         "POST v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
         "PUT v1/datasets": {"dataset_id": ids["dataset_id"], **dataset},
         "DELETE v1/datasets": None,
@@ -283,6 +291,7 @@ def nowhere() -> dict[str, str]:
         "old_run_id": new,
         "dataset_id": "nobody",
         "datapoint_id": "nobody",
+        "configuration_id": "nobody",
         "metric_id": "nobody",
         "version_name": "v0",
         "project_id": "nobody",

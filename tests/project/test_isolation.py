@@ -15,7 +15,15 @@ from embeddings_ab.models import Collection, Tuning
 from embeddings_ab.services.judging import create_pool
 from embeddings_ab.services.labels import LabelRow, record_labels
 from experiments.domain.wire_datasets import DatapointContent
-from experiments.models import Event, Measurement, Metric, MetricVersion, Run
+from experiments.models import (
+    Configuration,
+    ConfigurationVersion,
+    Event,
+    Measurement,
+    Metric,
+    MetricVersion,
+    Run,
+)
 from experiments.services.datasets import add_rows, create_dataset
 from governance.domain.actions import KeyKind
 from governance.models import ApiKey, AuditEntry, AuditVerification, Member, Project, ProjectStatus
@@ -56,6 +64,9 @@ ANSWERED = {
     "GET api/v1/datasets",
     "GET api/v1/runs",
     "GET api/v1/experiments",
+    "GET api/v1/configurations",
+    "GET v1/configurations",
+    "POST v1/configurations",
     "GET api/v1/events",
     "GET api/v1/events/export",
     "GET api/v1/ab/corpora",
@@ -118,6 +129,12 @@ def victim(db):
     for key in ("victims-run", "victims-old-run"):
         run = Run.objects.create(project=project, run_key=key, name=SECRET, dataset=dataset, metadata={"k": SECRET})
         make_datapoint_runs(make_experiment(project, run=run, tags=(SECRET,)), "completed", "failed")
+    configuration = Configuration.objects.create(
+        project=project, name=SECRET, provider=SECRET, parameters={"template": SECRET}
+    )
+    ConfigurationVersion.objects.create(
+        configuration=configuration, number=1, provider=SECRET, parameters={"template": SECRET}, content_hash="0"
+    )
     metric = Metric.objects.create(project=project, name=SECRET, type="PYTHON", criteria=SECRET)
     MetricVersion.objects.create(metric=metric, name="v1", full_sha="0", content={"name": SECRET}, deployed=True)
     user = User.objects.create_user(f"user-{SECRET}")
@@ -151,6 +168,7 @@ def victim(db):
         "old_run_id": "victims-old-run",
         "dataset_id": dataset.public_id,
         "datapoint_id": datapoint_id,
+        "configuration_id": configuration.public_id,
         "metric_id": metric.public_id,
         "version_name": "v1",
         "project_id": project.public_id,

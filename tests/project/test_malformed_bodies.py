@@ -9,7 +9,18 @@ from django.db import connection, transaction
 from embeddings_ab.models import Corpus, JudgingPool, Label, QuerySet, Tuning, UploadedRun
 from embeddings_ab.services.judging import create_pool
 from experiments.domain.wire_datasets import DatapointContent
-from experiments.models import Datapoint, Dataset, Event, Experiment, Measurement, Metric, MetricVersion, Run
+from experiments.models import (
+    Configuration,
+    ConfigurationVersion,
+    Datapoint,
+    Dataset,
+    Event,
+    Experiment,
+    Measurement,
+    Metric,
+    MetricVersion,
+    Run,
+)
 from experiments.services.datasets import add_rows, create_dataset
 from governance.models import ApiKey, AuditEntry
 from governance.services.providers import create_rule
@@ -60,6 +71,8 @@ def ids(project, caller):
     create_rule(caller=caller, effect="allow", provider="http")
     metric = Metric.objects.create(project=project, name="m", type="PYTHON", criteria="c")
     MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
+    configuration = Configuration.objects.create(project=project, name="c", provider="openai", parameters={})
+    ConfigurationVersion.objects.create(configuration=configuration, number=1, provider="openai", parameters={})
     corpus = make_corpus(caller)
     query_set = make_query_set(caller, corpus)
     ab_test = make_finished_test(caller)
@@ -75,6 +88,7 @@ def ids(project, caller):
         "token": token,
         "dataset_id": dataset.public_id,
         "datapoint_id": datapoint_id,
+        "configuration_id": configuration.public_id,
         "metric_id": metric.public_id,
         "project_id": project.public_id,
         "key_id": ApiKey.objects.filter(project=project).latest("pk").public_id,
@@ -83,7 +97,7 @@ def ids(project, caller):
 
 def row_counts():
     kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
-    kinds += (JudgingPool, Label, Tuning, Experiment)
+    kinds += (JudgingPool, Label, Tuning, Experiment, Configuration, ConfigurationVersion)
     with connection.cursor() as cursor:  # one statement: this is asked after each of thousands of refusals
         cursor.execute("SELECT " + ", ".join(f"(SELECT COUNT(*) FROM {kind._meta.db_table})" for kind in kinds))
         return cursor.fetchone()
