@@ -1,12 +1,14 @@
-"""`/api/v1/runs/{new}/compare/{old}`"""
+"""`/api/v1/runs/{new}/compare/{old}…`: two runs compared, over all datapoints and one by one."""
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from experiments.api.comparison_shapes import RunComparisonOut
 from experiments.api.kept_answers import answered
+from experiments.api.many_runs_shapes import DatapointsInBothOut, SideBySideOut
 from experiments.domain.aggregation import AGGREGATES, DEFAULT_AGGREGATE
 from experiments.domain.comparison_options import (
     CORRECTIONS,
@@ -15,9 +17,14 @@ from experiments.domain.comparison_options import (
     LOWEST,
     MISSING,
     PARAMETERS,
+    one_of,
     options_from,
     refuse_unknown,
+    short_text,
+    whole_number,
 )
+from experiments.selectors.compared_datapoints import OUTCOMES, DatapointQuery, compared_datapoints
+from experiments.selectors.side_by_side import side_by_side
 from experiments.services.comparison_answers import comparison_question
 from governance.api.authentication import caller_of
 from governance.api.requests import ProjectView
@@ -29,7 +36,7 @@ CONFIDENCE = OpenApiParameter(
     default=DEFAULT_CONFIDENCE,
     description=f"Level of the intervals, {LOWEST} to {HIGHEST}; verdicts use alpha = 1 − confidence.",
 )
-_SAME_FOR_TWO_AND_MANY = [
+MANY_PARAMETERS = [
     CONFIDENCE,
     OpenApiParameter("metric", str, many=True, description="Compare these metrics only, by name."),
     OpenApiParameter("primary", str, description="Name of the metric that counts most."),
@@ -50,9 +57,8 @@ _SAME_FOR_TWO_AND_MANY = [
     ),
     OpenApiParameter("cluster", str, description="Key of datapoints that belong together, like metadata.topic."),
 ]
-MANY_PARAMETERS = _SAME_FOR_TWO_AND_MANY
 TWO_PARAMETERS = [
-    *_SAME_FOR_TWO_AND_MANY,
+    *MANY_PARAMETERS,
     OpenApiParameter(
         "correction", str, enum=CORRECTIONS, default=CORRECTIONS[0], description="Over the metrics; it decides."
     ),
@@ -85,3 +91,72 @@ class RunComparison(ProjectView):
             caller=caller_of(request), new=new, old=old, options=options_from(request.query_params)
         )
         return answered(request, question)
+
+
+class ComparedDatapoints(ProjectView):
+    """Datapoints of two runs, one by one."""
+
+    actions = {"GET": Action.RUNS_READ}
+
+    @extend_schema(
+        operation_id="list_compared_datapoints",
+        summary="List the datapoints of two runs on one metric, the biggest movers first",
+        parameters=[
+            OpenApiParameter("metric", str, description="By name; the primary metric by default."),
+            OpenApiParameter("event_name", str, description="Of the event that carries the metric."),
+            OpenApiParameter("outcome", str, enum=OUTCOMES, description="Of the new run."),
+            OpenApiParameter("text", str, description="In the datapoint's id, inputs or outputs."),
+            OpenApiParameter("page", int, default=1),
+            OpenApiParameter("limit", int, default=50, description="At most 500."),
+        ],
+        responses=DatapointsInBothOut,
+    )
+    def get(self, request: Request, new: str, old: str) -> Response:
+        query = request.query_params
+        refuse_unknown(list(query), ("metric", "event_name", "outcome", "text", "page", "limit"))
+        found = compared_datapoints(
+            caller=caller_of(request),
+            new=new,
+            old=old,
+            query=DatapointQuery(
+                metric=short_text(query, "metric"),
+                event_name=short_text(query, "event_name", 1_000),
+                outcome=one_of(query, "outcome", OUTCOMES),
+                text=short_text(query, "text", 1_000),
+                page=whole_number(query, "page", default=1, most=1_000_000),
+                limit=whole_number(query, "limit", default=50, most=500),
+            ),
+        )
+        page, limit, total = (found.pop(name) for name in ("page", "limit", "total"))
+        pages = -(-total // limit)
+        place = {"page": page, "limit": limit, "total": total, "total_pages": pages}
+        found["results"] = found.pop("datapoints")
+        return Response({**found, "pagination": {**place, "has_next": page < pages, "has_prev": page > 1}})
+
+
+class ComparedDatapoint(ProjectView):
+    """One datapoint in two runs."""
+
+    actions = {"GET": Action.RUNS_READ}
+
+    @extend_schema(
+        operation_id="compare_datapoint",
+        summary="Show what two runs answered to one datapoint, and what differs",
+        parameters=[
+            OpenApiParameter("old_session", str, description="Execution of the old run; the first by default."),
+            OpenApiParameter("new_session", str, description="Execution of the new run; the first by default."),
+        ],
+        responses=SideBySideOut,
+    )
+    def get(self, request: Request, new: str, old: str, datapoint_id: str) -> Response:
+        query = request.query_params
+        refuse_unknown(list(query), ("old_session", "new_session"))
+        found = side_by_side(
+            caller=caller_of(request),
+            new=new,
+            old=old,
+            datapoint_id=datapoint_id,
+            old_session=short_text(query, "old_session"),
+            new_session=short_text(query, "new_session"),
+        )
+        return Response(found)

@@ -12,6 +12,8 @@ from governance.domain.errors import InvalidInput
 DEFAULT_CONFIDENCE = 0.95
 LOWEST, HIGHEST = 0.5, 0.999  # of confidence; 10,000 resamples say nothing of rarer things
 MOST_NUMBERS = 100  # margins, effects or bounds in one request
+MOST_CANDIDATES = 8  # runs beside the baseline
+MOST_TREND_RUNS = 200
 LONGEST_NAME = 255
 DEEPEST_KEY = 6
 ROOTS = ("metadata", "inputs")

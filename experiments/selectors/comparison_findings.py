@@ -111,6 +111,7 @@ class FailureFinding:
     interval: Interval
     is_shown_worse: bool
     pairs: list[FailedPair]
+    is_complete: bool = True
 
     @property
     def sentence(self) -> str:
@@ -120,6 +121,8 @@ class FailureFinding:
         said = f"Of {self.executed:,} common datapoints {self.new:,} failed in the new run and {self.old:,} in the old"
         if self.new <= self.old:
             return f"{said}."
+        if not self.is_complete:
+            return f"{said}, so far."
         how = "more often, by exact McNemar" if self.is_shown_worse else "more often, though that may be chance"
         return f"{said}: the new run fails {how} (p = {self.p:.3f})."
 
@@ -132,13 +135,13 @@ class FailureFinding:
             "only_old": self.old - self.both,
             "only_new": self.new - self.both,
             "difference": (self.new - self.old) / self.executed if self.executed else None,
-            "low": self.interval.low,
-            "high": self.interval.high,
+            "low": self.interval.low if self.is_complete else None,
+            "high": self.interval.high if self.is_complete else None,
             "level": self.interval.level,
             "method": self.interval.method,
-            "p": self.p,
+            "p": self.p if self.is_complete else None,
             "new_fails_more": self.new > self.old,
-            "is_shown_worse": self.is_shown_worse,
+            "is_shown_worse": self.is_shown_worse and self.is_complete,
             "sentence": self.sentence,
             "datapoints": [{"datapoint_id": pair.unit, "side": side_of(pair)} for pair in self.pairs],
             "datapoints_left_out": max(0, self.old + self.new - self.both - len(self.pairs)),
@@ -160,7 +163,7 @@ def side_of(pair: FailedPair) -> str:
 
 
 def failures_of(
-    executed: Sequence[str], failed_old: Sequence[str], failed_new: Sequence[str], *, alpha: float
+    executed: Sequence[str], failed_old: Sequence[str], failed_new: Sequence[str], *, alpha: float, is_complete: bool
 ) -> FailureFinding:
     """Failures of two runs over the datapoints that both executed."""
     found = count_failures(executed, failed_old, failed_new)
@@ -176,6 +179,7 @@ def failures_of(
         interval=newcombe_paired(found.both, found.only_control, found.only_arm, neither, level=1 - alpha),
         is_shown_worse=found.is_arm_worse(alpha),
         pairs=pairs[:FAILURES_LISTED],
+        is_complete=is_complete,
     )
 
 

@@ -24,7 +24,6 @@ from experiments.selectors.runs import metric_names, runs_of
 from governance.domain.caller import Caller
 from governance.domain.errors import InvalidInput
 
-MOST_RUNS = 200
 MOST_COMPUTED = 20  # runs of a metric that is computed on read: a composite or a category
 MOST_VALUES = 1_000_000
 LARGEST = 1e140

@@ -177,7 +177,7 @@ def statistics_of(
             name: pass_rate_of(side, confidence=options.confidence, is_complete=side.run.status == RunStatus.COMPLETED)
             for name, side in (("new", sides.new), ("old", sides.old))
         },
-        failures=failures_of(sides.common, failed_old, failed_new, alpha=options.alpha),
+        failures=failures_of(sides.common, failed_old, failed_new, alpha=options.alpha, is_complete=is_complete),
         slices=slices,
         clustered=clusters,
         warnings=_warnings(sides, options, {each.figures.metric_name for each in both}) + warnings,

@@ -34,7 +34,6 @@ from experiments.selectors.results import Computation
 from governance.domain.caller import Caller
 from governance.domain.errors import InvalidInput
 
-MOST_CANDIDATES = 8
 MOST_PAIRS = 1_000_000  # of all metrics and candidates; some seconds
 MetricKey = tuple[str, str, str]  # metric, event name, event type
 
@@ -93,7 +92,7 @@ def compare_many(
         "cluster": options.cluster or None,
         "correction": _correction(len(candidates), all_pairs),
         "metrics": [
-            _metric(row, baseline.run, runs, setting, is_primary=place == 0, all_pairs=all_pairs)
+            _metric(row, baseline.run, runs, setting, is_primary=place == 0, all_pairs=all_pairs, pairs_in_all=pairs)
             for place, row in enumerate(rows)
         ],
         "failures": [_failures(sides[0], side, runs) for side in candidates],
@@ -140,15 +139,17 @@ def _metric(
     *,
     is_primary: bool,
     all_pairs: bool,
+    pairs_in_all: int,
 ) -> dict[str, Any]:
     first = next(iter(row.columns.values()))
     old = runs[baseline.run_key].on(scored(first.old))
     news = {key: runs[key].on(scored(each.new)) for key, each in row.columns.items()}
-    judged = compare_candidates(old, list(news.values()), metric=row.metric, setting=setting)
+    judged = compare_candidates(old, list(news.values()), metric=row.metric, setting=setting, pairs_in_all=pairs_in_all)
     matrix = None
     if all_pairs:
         keys = [baseline.run_key, *news]
-        matrix = _matrix(keys, [old, *news.values()], runs, row.metric, setting)
+        in_all = pairs_in_all * len(keys) // max(1, len(news))
+        matrix = _matrix(keys, [old, *news.values()], runs, row.metric, setting, in_all)
     return {
         "metric_name": row.key[0],
         "event_name": row.key[1],
@@ -165,10 +166,21 @@ def _comparison(new: str, old: str, found: PairedComparison) -> dict[str, Any]:
 
 
 def _matrix(
-    keys: Sequence[str], scores: Sequence[RunScores], runs: dict[str, "_RunOf"], metric: Metric, setting: Setting
+    keys: Sequence[str],
+    scores: Sequence[RunScores],
+    runs: dict[str, "_RunOf"],
+    metric: Metric,
+    setting: Setting,
+    scores_in_all: int,
 ) -> dict[str, Any]:
     found = compare_all_pairs(
-        scores, metric=metric, seed=setting.seed, alpha=setting.alpha, clusters=setting.clusters, units_word=UNITS
+        scores,
+        metric=metric,
+        seed=setting.seed,
+        alpha=setting.alpha,
+        clusters=setting.clusters,
+        units_word=UNITS,
+        scores_in_all=scores_in_all,
     )
     key_of = {each.name: key for key, each in zip(keys, scores, strict=True)}
     return {
