@@ -41,7 +41,7 @@ class Pinned:
     provider: str
 
 
-def pin(caller: Caller, spec: ExperimentSpec, *, earlier: Mapping[str, Any] | None = None) -> Pinned:
+def pin(*, caller: Caller, spec: ExperimentSpec, earlier: Mapping[str, Any] | None = None) -> Pinned:
     """Check everything that can be checked without calling anybody, and pin it.
 
     `earlier` is the document of an experiment with the same target and evaluators: its versions are taken instead of
@@ -104,7 +104,7 @@ def _configuration(caller: Caller, target: ChatTarget) -> Json:
 def _check_http(caller: Caller, target: HttpTarget) -> None:
     http_targets.check_target(target)
     fixed = without_placeholders(target.url)
-    addresses.target_of(fixed, field="target.url")
+    _check_address(fixed, "target.url")
     base_url = http_targets.base_url_of(fixed)
     canonical_url(base_url, field="target.url")
     for header, name in http_targets.secrets_of(target.headers).items():
@@ -114,11 +114,20 @@ def _check_http(caller: Caller, target: HttpTarget) -> None:
 
 def check_model(project_id: int, *, provider: str, model: str, base_url: str, secret: str, field: str) -> None:
     """Whether a model may be called there; errors name fields below `field`."""
-    addresses.target_of(base_url, field=f"{field}.base_url")
+    _check_address(base_url, f"{field}.base_url")
     canonical_url(base_url, field=f"{field}.base_url")
     if secret:
         secrets.require_known(project_id=project_id, name=secret, field=f"{field}.secret")
     providers.require_allowed(project_id=project_id, provider=provider, model=model, base_url=base_url)
+
+
+def _check_address(url: str, field: str) -> None:
+    """Refuse at once what needs no resolver: odd spellings, and addresses of the own network. Names are for workers."""
+    host = addresses.target_of(url, field=field).host
+    if host == "localhost":
+        addresses.require_public(url, field=field, resolver=lambda *_: ["127.0.0.1"])
+    elif addresses.literal_address(host) is not None:
+        addresses.require_public(url, field=field)
 
 
 def _evaluator(caller: Caller, evaluator: EvaluatorSpec, field: str, earlier: Mapping[str, Any] | None) -> Json:
