@@ -2,17 +2,41 @@
 
 from django.urls import URLPattern, path
 
-from experiments.api import comparisons, configurations, datasets, events, experiments, runs
+from experiments.api import (
+    comparisons,
+    configurations,
+    dataset_versions,
+    datasets,
+    events,
+    experiments,
+    run_comparisons,
+    run_summaries,
+    runs,
+    trends,
+)
 
 urlpatterns: list[URLPattern] = [
     path("datasets", datasets.DatasetList.as_view()),
     path("datasets/<str:dataset_id>", datasets.DatasetDetail.as_view()),
     path("datasets/<str:dataset_id>/datapoints", datasets.DatasetDatapoints.as_view()),
     path("datasets/<str:dataset_id>/export", datasets.DatasetExport.as_view()),
+    path("datasets/<str:dataset_id>/versions", dataset_versions.DatasetVersionList.as_view()),
+    path("datasets/<str:dataset_id>/versions/<str:number>", dataset_versions.DatasetVersionDetail.as_view()),
+    path(
+        "datasets/<str:dataset_id>/versions/<str:number>/datapoints",
+        dataset_versions.DatasetVersionDatapoints.as_view(),
+    ),
+    path("datasets/<str:dataset_id>/versions/<str:old>/diff/<str:new>", dataset_versions.DatasetVersionDiff.as_view()),
     path("runs", runs.RunList.as_view()),
     path("runs/<str:run_id>", runs.RunDetail.as_view()),
     path("runs/<str:run_id>/export", runs.RunExport.as_view()),
     path("runs/<str:new>/compare/<str:old>", comparisons.RunComparison.as_view()),
+    path("runs/<str:run_id>/metrics-summary", run_summaries.RunSummary.as_view()),
+    path("runs/<str:run_id>/watch", run_summaries.RunWatch.as_view()),
+    path("runs/<str:new>/compare/<str:old>/datapoints", comparisons.ComparedDatapoints.as_view()),
+    path("runs/<str:new>/compare/<str:old>/datapoints/<path:datapoint_id>", comparisons.ComparedDatapoint.as_view()),
+    path("comparisons", run_comparisons.RunComparisons.as_view()),
+    path("trends", trends.Trend.as_view()),
     path("runs/<str:new>/compare/<str:old>/export", runs.ComparisonExport.as_view()),
     path("experiments", experiments.ExperimentList.as_view()),
     path("experiments/<str:run_id>", experiments.ExperimentDetail.as_view()),

@@ -202,6 +202,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "DELETE api/v1/prices/<str:price_id>": None,
         "POST api/v1/secrets": {"name": "another", "value": "v"},
         "DELETE api/v1/secrets/<str:secret_id>": None,
+        "POST api/v1/datasets/<str:dataset_id>/versions": {},
         "POST api/v1/datasets": {"name": "another", "datapoints": [ids["datapoint_id"]]},
         "POST api/v1/experiments": experiment,
         "POST api/v1/experiments/<str:run_id>/cancel": None,
@@ -268,15 +269,19 @@ QUERIES = {
     "GET api/v1/events": "run_id={run_id}",
     "GET api/v1/events/export": "run_id={run_id}",
     "GET api/v1/ab/tests/<str:test_id>/movers": "arm=minilm",
+    "GET api/v1/comparisons": "baseline={old_run_id}&run={run_id}",
+    "GET api/v1/trends": "metric=score",
 }
 PARAMETERS = {"new": "run_id", "old": "old_run_id", "name": "version_name", "old_corpus_id": "corpus_id"}
+VERSIONS = {"number": "version_number", "old": "version_number", "new": "version_number"}
 
 
 def address(route: Route, ids: dict[str, str]) -> str:
     """The route's address for these ids."""
     path = "/" + route.pattern
+    names = VERSIONS if "/versions/" in path and "datasets" in path else PARAMETERS
     for kind, name in re.findall(r"<(str|path):(\w+)>", route.pattern):
-        path = path.replace(f"<{kind}:{name}>", ids[PARAMETERS.get(name, name)])
+        path = path.replace(f"<{kind}:{name}>", ids[names.get(name, name)])
     query = QUERIES.get(route.name)
     return f"{path}?{query.format(**ids)}" if query else path
 
@@ -294,6 +299,7 @@ def nowhere() -> dict[str, str]:
         "configuration_id": "nobody",
         "metric_id": "nobody",
         "version_name": "v0",
+        "version_number": "1",
         "project_id": "nobody",
         "key_id": "nobody",
         "verification_id": "nobody",

@@ -24,6 +24,7 @@ from experiments.models import (
     MetricVersion,
     Run,
 )
+from experiments.services.dataset_versions import pin_version
 from experiments.services.datasets import add_rows, create_dataset
 from governance.domain.actions import KeyKind
 from governance.models import ApiKey, AuditEntry, AuditVerification, Member, Project, ProjectStatus
@@ -68,6 +69,7 @@ ANSWERED = {
     "GET v1/configurations",
     "POST v1/configurations",
     "GET api/v1/events",
+    "GET api/v1/trends",
     "GET api/v1/events/export",
     "GET api/v1/ab/corpora",
     "POST api/v1/ab/corpora",
@@ -97,6 +99,7 @@ def victim(db):
     (datapoint_id,) = add_rows(
         caller=caller, dataset_id=dataset.public_id, contents=[DatapointContent(inputs={"q": SECRET})]
     )
+    pin_version(caller=caller, dataset_id=dataset.public_id)
     session, chain = uuid.uuid4(), uuid.uuid4()
     for key, parent, kind in ((session, None, "session"), (chain, session, "chain")):
         Event.objects.create(
@@ -171,6 +174,7 @@ def victim(db):
         "configuration_id": configuration.public_id,
         "metric_id": metric.public_id,
         "version_name": "v1",
+        "version_number": "1",
         "project_id": project.public_id,
         "key_id": ApiKey.objects.get(project=project).public_id,
         "verification_id": str(verification.pk),
