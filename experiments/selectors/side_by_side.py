@@ -39,7 +39,7 @@ def side_by_side(
 ) -> dict[str, Any]:
     """Both runs' outputs of a datapoint with the difference between them; the first execution unless one is named.
 
-    A side without the datapoint is None, and there is no difference then. Six queries. Raises NotFound for a run,
+    A side without the datapoint is None, and there is no difference then. Eight queries. Raises NotFound for a run,
     datapoint or session that is not there.
     """
     runs = [get_run(caller=caller, run_key=key) for key in (old, new)]
@@ -72,7 +72,7 @@ def side_by_side(
 
 
 def _sessions(caller: Caller, runs: Sequence[Run], datapoint_id: str) -> dict[str, list[str]]:
-    """Sessions of the datapoint by run, in order of start. One query for each run."""
+    """Sessions of the datapoint by run, in order of start. Two queries for each run."""
     found: dict[str, list[str]] = {}
     for run in runs:
         rows = Event.objects.filter(

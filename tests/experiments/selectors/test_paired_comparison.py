@@ -129,9 +129,9 @@ def test_failures_may_count_as_the_worst_value(project, caller):
     statistics = compared(caller, new, old, missing="worst").metrics[0].statistics
     assert (statistics.n_common, statistics.evidence.filled_arm, statistics.evidence.filled_with) == (17, 1, 0.0)
     assert statistics.difference == pytest.approx((2 * (sum(NEW) - sum(OLD)) - 0.5) / 17)
+    crashed = filled(project, NEW)
+    make_session(project, crashed.run_key, "d16", error="boom")
     with pytest.raises(InvalidInput, match="bounds=accuracy=low:high"):
-        crashed = filled(project, NEW)
-        make_session(project, crashed.run_key, "d16", error="boom")
         compared(caller, crashed, old, missing="worst")
     with pytest.raises(InvalidInput, match="do not hold"):
         compared(caller, new, old, bounds={"accuracy": (0.0, 0.75)})
