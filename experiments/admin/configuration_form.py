@@ -15,6 +15,7 @@ MESSAGES = "m"  # prefix of the messages' fields
 ROLES = ("system", "user", "assistant", "developer")
 MOST_MESSAGES = 100
 EMPTY_MESSAGES = 1
+OTHER = ("responseFormat", "selectedFunctions", "functionCallParams", "forceFunction", "call_type", "template")
 SHOWN = frozenset({"call_type", "model", "hyperparameters", "template"})  # parameters with fields of their own
 
 
@@ -47,17 +48,18 @@ class MessageFields(forms.Form):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{**named, "auto_id": "n-%s", "label_suffix": ""})
         self.fields |= {
-            "role": Choice("Role", [(role, role) for role in ROLES], empty="none"),
+            "role": (role := Choice("Role", [(name, name) for name in ROLES], empty="none")),
             "content": forms.CharField(
                 label="Text", required=False, strip=False, widget=forms.Textarea(attrs={"rows": 4})
             ),
         }
+        role.keep(str(self["role"].value() or ""))
 
 
 class ConfigurationDraft:
     """What somebody typed, and what is wrong with it."""
 
-    def __init__(self, fields: ConfigurationFields, messages: BaseFormSet[MessageFields]) -> None:
+    def __init__(self, fields: ConfigurationFields, messages: "BaseFormSet[MessageFields]") -> None:
         self.fields, self.messages = fields, messages
         self.problems: list[Problem] = []
 
@@ -71,16 +73,25 @@ class ConfigurationDraft:
 
     def refuse(self, error: DomainError) -> None:
         """Put a service's refusal beside the field its path lies in."""
-        path = str(error.details.get("field", "")).removeprefix("parameters.")
+        told = error.details.get("problems")
+        if not isinstance(told, list):
+            told = [{"field": error.details.get("field", ""), "message": error.message}]
+        for each in told:
+            path = str(each["field"]).removeprefix("parameters.").replace(".list[TemplateItem]", "")
+            self._blame(path, str(each["message"]))
+
+    def _blame(self, path: str, message: str) -> None:
         name, _, rest = path.partition(".")
         number, _, part = rest.partition(".")
         written = self._written()
         if name == "template" and number.isdigit() and int(number) < len(written) and part in ("role", "content"):
             row = self.messages.forms[written[int(number)]]
-            row.add_error(part, error.message)
-            self.problems.append(Problem(row[part].auto_id, str(row[part].label), error.message))
-            return
-        self.complain(name if name in self.fields.fields else "", error.message)
+            row.add_error(part, message)
+            self.problems.append(Problem(row[part].auto_id, str(row[part].label), message))
+        elif name in self.fields.fields:
+            self.complain(name, message)
+        else:
+            self.complain("other" if name in OTHER else "", f"{path}: {message}" if path else message)
 
     def given(self) -> dict[str, Any] | None:
         """Name, provider, parameters and tags; None when some JSON cannot be read."""
@@ -95,14 +106,16 @@ class ConfigurationDraft:
                 self.complain(name, error.message)
         if self.problems:
             return None
-        parameters = {"call_type": "chat", **documents["other"], "model": typed["model"]}
+        parameters = {"call_type": "chat", **documents["other"]}
+        if typed["model"]:
+            parameters["model"] = typed["model"]
         if documents["hyperparameters"]:
             parameters["hyperparameters"] = documents["hyperparameters"]
         if messages := self._typed_messages():
             parameters["template"] = messages
+        named = {name: typed[name] for name in ("name", "provider") if typed[name]}
         return {
-            "name": typed["name"],
-            "provider": typed["provider"],
+            **named,
             "parameters": parameters,
             "tags": [tag for tag in (each.strip() for each in typed["tags"].split(",")) if tag],
         }

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.http import HttpResponseBase
 from django.urls import reverse
+from pydantic import ValidationError
 
 from experiments.admin.configuration_form import ConfigurationDraft, draft_of
 from experiments.domain.text_diff import difference
-from experiments.domain.wire_configurations import ConfigurationBody, ConfigurationChanges
+from experiments.domain.wire_configurations import ConfigurationBody
 from experiments.models import Configuration, ConfigurationVersion
 from experiments.selectors import configurations as reads
 from experiments.services import configurations as services
@@ -15,7 +16,7 @@ from governance.admin.pages import PAGE_SIZE, Visit, back, clean, page
 from governance.domain import formats
 from governance.domain.actions import Action
 from governance.domain.errors import DomainError
-from governance.domain.json_bodies import parsed
+from governance.domain.spec_faults import refused_spec
 
 VERSIONS_SHOWN = 50
 
@@ -102,6 +103,14 @@ def _form(visit: Visit, found: Configuration | None) -> HttpResponseBase:
     )
 
 
+def _body(given: dict[str, Any]) -> ConfigurationBody:
+    """What was typed as a body of the API; the refusal lists every fault by the path that was typed."""
+    try:
+        return ConfigurationBody.model_validate(given)
+    except ValidationError as error:
+        raise refused_spec(error, ConfigurationBody) from None
+
+
 def _saved(visit: Visit, found: Configuration | None, draft: ConfigurationDraft) -> HttpResponseBase | int:
     """The redirect after saving, or the status of the refusal, which then stands in the draft."""
     given = draft.given()
@@ -109,12 +118,12 @@ def _saved(visit: Visit, found: Configuration | None, draft: ConfigurationDraft)
         return 400
     try:
         if found is None:
-            saved = services.create_configuration(caller=visit.caller, body=parsed(ConfigurationBody, given))
+            saved = services.create_configuration(caller=visit.caller, body=_body(given))
             visit.tell(f"Configuration created: {saved.name}.")
         else:
             before = found.version
             saved, is_changed = services.update_configuration(
-                caller=visit.caller, public_id=found.public_id, body=parsed(ConfigurationChanges, given)
+                caller=visit.caller, public_id=found.public_id, body=_body(given)
             )
             made = f" It is version {saved.version} now." if saved.version != before else ""
             visit.tell(

@@ -145,7 +145,7 @@ def change_line(change: Change) -> dict[str, Any]:
     """One change for the page: of changed ones only the fields that differ, of others all that hold something."""
     side = change.new or change.old
     content: Mapping[str, Any] = side.content if side else {}
-    names = change.fields or [name for name in CONTENT_FIELDS if content[name] not in (None, {}, [])]
+    names = change.changed_fields or [name for name in CONTENT_FIELDS if content[name] not in (None, {}, [])]
     fields = []
     for name in names:
         before = change.old.content[name] if change.old else None

@@ -54,7 +54,7 @@ class Draft:
     """What somebody typed (or what the form begins with), and what is wrong with it."""
 
     fields: ExperimentFields
-    rows: BaseFormSet[EvaluatorFields]
+    rows: "BaseFormSet[EvaluatorFields]"
     problems: list[Problem] = field(default_factory=list)
     row_of: list[int] = field(default_factory=list)
 
@@ -138,7 +138,7 @@ class Draft:
         for name in names:
             typed = str(form[name].value() or "").strip()
             path = PATHS.get(name, name)
-            if not typed and not (prefix == "" and name in ("name", "dataset", "kind")):
+            if not typed:
                 continue
             value: Any = self._document(form, name, prefix + path) if name in JSON_FIELDS else typed
             if name == "tags":
