@@ -1,6 +1,7 @@
 """Intervals: BCa bootstrap and t for a mean of paired differences, Wilson for a rate."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,34 +52,64 @@ def bca_interval(
     since nothing varies that a bootstrap could see. Raises ValueError for numbers that are not finite, a level
     outside 0..1, or resamples < 1.
     """
-    from scipy.stats import norm
+    return bca_intervals([checked(values)], seed=seed, level=level, resamples=resamples, clusters=clusters)[0]
 
-    array = checked(values)
+
+def bca_intervals(
+    columns: Sequence[ArrayLike],
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = DEFAULT_RESAMPLES,
+    clusters: Clusters | None = None,
+) -> list[Interval]:
+    """`bca_interval` of each column over the same units: the same resamples, drawn once, and so the same intervals.
+
+    Raises ValueError as `bca_interval` does, and for columns of unequal length.
+    """
     _check_level(level)
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}.")
-    units = cluster_count(array, clusters)
-    grouped = cluster_sums(array[:, None], clusters)
+    arrays = [checked(column) for column in columns]
+    if not arrays:
+        return []
+    length, units = len(arrays[0]), cluster_count(arrays[0], clusters)
+    if any(len(array) != length for array in arrays):
+        raise ValueError(f"Columns need the same units, got lengths {[len(array) for array in arrays]}.")
     if units < 2:
-        return Interval(None, None, "bca", level, "An interval needs at least two independent units.")
-    warning = few_units_warning(units, is_clustered=clusters is not None)
-    mean = float(array.sum()) / len(array)
-    if is_constant(array):
-        return Interval(mean, mean, "bca", level, "All differences are equal, so their spread is not known.")
-    means = np.sort(resampled_means(grouped, Stream(seed, RESAMPLING), resamples))
+        alone = Interval(None, None, "bca", level, "An interval needs at least two independent units.")
+        return [alone] * len(arrays)
+    varied = [array for array in arrays if not is_constant(array)]
+    groups = [cluster_sums(array[:, None], clusters) for array in varied]
+    resampled = iter(zip(groups, resampled_means(groups, Stream(seed, RESAMPLING), resamples), strict=True))
+    found = []
+    for array in arrays:
+        mean = float(array.sum()) / length
+        if is_constant(array):
+            equal = "All differences are equal, so their spread is not known."
+            found.append(Interval(mean, mean, "bca", level, equal))
+        else:
+            found.append(_bca(mean, *next(resampled), level=level, is_clustered=clusters is not None))
+    return found
+
+
+def _bca(mean: float, grouped: ClusterSums, means: Floats, *, level: float, is_clustered: bool) -> Interval:
+    from scipy.stats import norm
+
+    means, units = np.sort(means), grouped.count
     slack = 1e-12 * max(1.0, abs(mean))
     below = np.searchsorted(means, mean - slack, side="left") + np.searchsorted(means, mean + slack, side="right")
-    share = float(below) / (2 * resamples)
+    share = float(below) / (2 * len(means))
     if not 0 < share < 1:  # a handful of resamples
         return Interval(None, None, "bca", level, "Too few resamples on one side of the mean.")
     bias, acceleration = float(norm.ppf(share)), jackknife_acceleration(grouped)
     bounds = []
-    reach = float(norm.ppf((1 + level) / 2)) if clusters is None else expanded_quantile(level, units)
+    reach = expanded_quantile(level, units) if is_clustered else float(norm.ppf((1 + level) / 2))
     for quantile in (-reach, reach):
         shifted = bias + quantile
         probability = float(norm.cdf(bias + shifted / (1 - acceleration * shifted)))
         bounds.append(float(np.quantile(means, probability)))
-    return Interval(bounds[0], bounds[1], "bca", level, warning)
+    return Interval(bounds[0], bounds[1], "bca", level, few_units_warning(units, is_clustered=is_clustered))
 
 
 def bca_mean_difference(
@@ -146,18 +177,24 @@ def expanded_quantile(level: float, units: int) -> float:
     return math.sqrt(units / (units - 1)) * float(student.ppf((1 + level) / 2, units - 1))
 
 
-def resampled_means(grouped: ClusterSums, stream: Stream, resamples: int) -> Floats:
-    """Means of `resamples` samples of whole units drawn with replacement (one column of sums)."""
-    units, sums = grouped.count, grouped.sums[:, 0]
-    has_equal_sizes = bool((grouped.sizes == grouped.sizes[0]).all())
-    means = np.empty(resamples)
+def resampled_means(groups: Sequence[ClusterSums], stream: Stream, resamples: int) -> Floats:
+    """(groups × resamples) means of samples of whole units drawn with replacement, the same units for each group.
+
+    All groups are of one column, and of the same units and sizes.
+    """
+    means = np.empty((len(groups), resamples))
+    if not groups:
+        return means
+    units, sizes = groups[0].count, groups[0].sizes
+    columns = [group.sums[:, 0] for group in groups]
+    has_equal_sizes = bool((sizes == sizes[0]).all())
     rows = max(1, BLOCK_NUMBERS // units)
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
         picked = stream.below(units, count * units).reshape(count, units)
-        totals = sums[picked].sum(axis=1)
-        sizes = grouped.sizes[0] * units if has_equal_sizes else grouped.sizes[picked].sum(axis=1)
-        means[start : start + count] = totals / sizes
+        total = sizes[0] * units if has_equal_sizes else sizes[picked].sum(axis=1)
+        for place, sums in enumerate(columns):
+            means[place, start : start + count] = sums[picked].sum(axis=1) / total
     return means
 
 

@@ -11,6 +11,7 @@ from experiments.domain.statistics.clusters import Floats
 from experiments.domain.statistics.comparison import PairedComparison, decide, is_stopped_by_failures, is_withheld
 from experiments.domain.statistics.corrections import benjamini_hochberg, holm
 from experiments.domain.statistics.evidence import Evidence, NonInferiority, WorstCase
+from experiments.domain.statistics.intervals import Interval, bca_intervals
 from experiments.domain.statistics.metric_columns import (
     Column,
     Metric,
@@ -110,9 +111,10 @@ def measured(
     differences = [column.differences for column in columns]
     differences += [nothing if column is None else column.differences for column in worst]
     tests = _tests(differences, plans * 2, units, setting.seed)
+    intervals = _intervals(columns, plans, units, setting)
     found = []
     for place, (column, plan) in enumerate(zip(columns, plans, strict=True)):
-        comparison = _compared(metrics[place], column, units, setting, plan, tests[place])
+        comparison = _compared(metrics[place], column, units, setting, plan, tests[place], intervals[place])
         evidence = Evidence(
             plan=plan,
             failures=units.failures,
@@ -171,6 +173,29 @@ def _tests(columns: Sequence[Floats], plans: Sequence[Plan], units: Units, seed:
     return results
 
 
+def _intervals(
+    columns: Sequence[Column], plans: Sequence[Plan], units: Units, setting: Setting
+) -> list[Interval | None]:
+    """BCa intervals where the plans ask for them, those of metrics with the same pairs from the same resamples."""
+    results: list[Interval | None] = [None] * len(columns)
+    alike: dict[bytes, list[int]] = {}
+    for place, (column, plan) in enumerate(zip(columns, plans, strict=True)):
+        if plan.interval == "bca" and column.pairs.any():
+            alike.setdefault(column.pairs.tobytes(), []).append(place)
+    for places in alike.values():
+        pairs = columns[places[0]].pairs
+        intervals = bca_intervals(
+            [columns[place].differences[pairs] for place in places],
+            seed=setting.seed,
+            level=1 - setting.alpha,
+            resamples=plans[places[0]].resamples,
+            clusters=units.labels_within(pairs),
+        )
+        for place, interval in zip(places, intervals, strict=True):
+            results[place] = interval
+    return results
+
+
 def _compared(
     scores: MetricScores,
     column: Column,
@@ -178,6 +203,7 @@ def _compared(
     setting: Setting,
     plan: Plan,
     test: PermutationResult | None,
+    interval: Interval | None,
 ) -> PairedComparison:
     metric, inside = column.metric, frozenset(units.names)
     control, arm = (
@@ -192,7 +218,6 @@ def _compared(
         seed=setting.seed,
         alpha=setting.alpha,
         margin=metric.margin,
-        resamples=max(1, plan.resamples),
         effect=metric.effect,
         is_complete=setting.is_complete,
         clusters=setting.clusters,
@@ -202,6 +227,7 @@ def _compared(
         arm_name=setting.arm_name,
         units_word=setting.units_word,
         flips=test,
+        interval=interval,
     )
 
 

@@ -59,6 +59,7 @@ def compare_paired(
     arm_name: str = "arm",
     units_word: str = "queries",
     flips: PermutationResult | None = None,
+    interval: Interval | None = None,
 ) -> PairedComparison:
     """Compare two sides on the units that both scored, keyed by id; the order of the mappings never matters.
 
@@ -68,8 +69,8 @@ def compare_paired(
     the margin stands in, without that the difference seen. `clusters` maps units to clusters, a unit without one
     being its own: whole clusters flip and are resampled, t and equivalence use the robust error, sign and Wilcoxon
     tests the clusters' mean differences. Differences within ± 1e-12 are set to zero. The verdict is that of an
-    uncorrected comparison until `apply_holm` or `apply_benjamini_hochberg` has seen the family. `flips` is the
-    outcome of a permutation test of these very differences, where it was computed together with others.
+    uncorrected comparison until `apply_holm` or `apply_benjamini_hochberg` has seen the family. `flips` and
+    `interval` are those of these very differences, where they were computed together with others.
     Raises ValueError for scores that are not finite, alpha outside 0..1, margin or effect ≤ 0.
     """
     _check(alpha, margin, effect)
@@ -86,9 +87,9 @@ def compare_paired(
     level = 1 - alpha
     if not common:
         interval = Interval(None, None, interval_method, level)
-    elif interval_method == "t":
+    elif interval is None and interval_method == "t":
         interval = t_interval(signed, level=level, clusters=labels)
-    else:
+    elif interval is None:
         interval = bca_interval(signed, seed=seed, level=level, resamples=resamples, clusters=labels)
     if flips is None and common:
         flips = permutation_test(signed, seed=seed, draws=draws, clusters=labels)
