@@ -8,6 +8,7 @@ import random
 
 import structlog
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -50,6 +51,23 @@ def prepare_experiment(*, experiment_id: int) -> None:
         _start(experiment)
     except LeaseLost:
         log.info("preparation_lost", experiment=experiment.public_id)
+
+
+def waiting() -> QuerySet[Experiment]:
+    """Experiments that wait to be prepared, those whose worker died included; who waits longest comes first."""
+    queued = Q(status=ExperimentStatus.QUEUED) & (Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=Now()))
+    died = Q(status=ExperimentStatus.PREPARING) & (Q(leased_until__isnull=True) | Q(leased_until__lt=Now()))
+    return Experiment.objects.filter(queued | died).order_by("pk")
+
+
+def prepare_next() -> None:
+    """Prepare the experiment that waits longest, if one does.
+
+    Its own message may stand behind those of many lanes, each of which is a turn.
+    """
+    found = waiting().values_list("pk", flat=True).first()
+    if found is not None:
+        prepare_experiment(experiment_id=found)
 
 
 def random_order(seed: int, count: int) -> list[int]:

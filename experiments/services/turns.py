@@ -17,7 +17,13 @@ from experiments import telemetry
 from experiments.domain.calls import CallFailed, Case
 from experiments.domain.experiment_status import ExperimentStatus
 from experiments.models import DatapointRun, Experiment, Lane
-from experiments.services import datapoint_runs, experiment_access, experiment_endings, lanes
+from experiments.services import (
+    datapoint_runs,
+    experiment_access,
+    experiment_endings,
+    experiment_preparation,
+    lanes,
+)
 from experiments.services.datapoint_events import EVENTS_PER_DATAPOINT, Outcome
 from governance.domain.errors import DomainError, QuotaExceeded
 from governance.models.leased_work import LeaseLost
@@ -37,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 def take_turn(*, lane_id: int) -> None:
     """Work at the lane, or at one that needs a worker more. A message that comes twice or late finds nothing."""
+    experiment_preparation.prepare_next()
     lane = lanes.claim_lane(lane_id=lane_id)
     if lane is None:
         return
@@ -192,13 +199,16 @@ class Turn:
             return
         self._looked = now
         taken = now - self._began
-        is_over = taken > TURN_SECONDS or (taken > SHORT_TURN_SECONDS and lanes.others_wait(self.experiment.pk))
+        is_over = taken > TURN_SECONDS or (taken > SHORT_TURN_SECONDS and self._others_wait())
         if is_over or not self._is_running():
             self._may_claim = False
             return
         self._share = lanes.fair_share(self.lane)
         if self._share < self.lane.granted and len(self._under_way) <= self._share:
             lanes.shrink(self.lane, granted=self._share)
+
+    def _others_wait(self) -> bool:
+        return experiment_preparation.waiting().exists() or lanes.others_wait(self.experiment.pk)
 
     def _is_running(self) -> bool:
         return Experiment.objects.filter(pk=self.experiment.pk, status=ExperimentStatus.RUNNING).exists()

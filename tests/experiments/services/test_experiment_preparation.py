@@ -1,0 +1,60 @@
+"""Who prepares an experiment: whoever gets its message, or a worker that has just come free."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from experiments.domain.experiment_spec_errors import read_experiment_spec
+from experiments.domain.wire_datasets import DatapointContent
+from experiments.models import Experiment, Lane
+from experiments.services import experiment_preparation, experiments, turns
+from experiments.services.datasets import add_rows, create_dataset
+from governance import dispatch
+from tests.experiments.scripted import script_access
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def start(caller, monkeypatch):
+    """Makes queued experiments whose messages get lost."""
+    script_access(monkeypatch, lambda case, number: case.inputs["number"])
+    monkeypatch.setattr(dispatch, "_send", lambda *args, **options: None)
+    dataset = create_dataset(caller=caller, name="numbers").public_id
+    rows = [DatapointContent(inputs={"number": number}) for number in range(3)]
+    add_rows(caller=caller, dataset_id=dataset, contents=rows)
+    spec = {"dataset_id": dataset, "target": {"kind": "http", "url": "https://target.example"}}
+
+    def started(name):
+        return experiments.create_experiment(caller=caller, spec=read_experiment_spec({**spec, "name": name}))
+
+    return started
+
+
+def test_a_worker_prepares_what_waits_before_it_takes_a_turn_and_gives_the_turn_to_it(start):
+    long = start("long")
+    experiment_preparation.prepare_experiment(experiment_id=long.pk)
+    new = start("new")
+    lane = Lane.objects.filter(experiment=long).first()
+    Lane.objects.filter(pk=lane.pk).update(dispatched_at=timezone.now() + dt.timedelta(minutes=1))
+
+    turns.take_turn(lane_id=lane.pk)
+
+    assert Experiment.objects.get(pk=new.pk).status == "running"
+    turns.take_turn(lane_id=Lane.objects.filter(experiment=new).first().pk)
+    assert Experiment.objects.get(pk=new.pk).status == "completed"
+
+
+def test_the_oldest_comes_first_and_one_whose_worker_died_waits_again(start):
+    first, second = start("first"), start("second")
+    assert list(experiment_preparation.waiting()) == [first, second]
+    claimed = {"status": "preparing", "lease_holder": "gone"}
+    Experiment.objects.filter(pk=first.pk).update(leased_until=timezone.now() + dt.timedelta(minutes=1), **claimed)
+    assert list(experiment_preparation.waiting()) == [second]
+    Experiment.objects.filter(pk=first.pk).update(leased_until=timezone.now() - dt.timedelta(seconds=1))
+    assert list(experiment_preparation.waiting()) == [first, second]
+
+    experiment_preparation.prepare_next()
+
+    assert {e.pk: e.status for e in Experiment.objects.all()} == {first.pk: "running", second.pk: "queued"}
