@@ -24,9 +24,11 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 IDLE_SECONDS = 60.0
 MOST_CALLS = 10_000  # of one child: what callables leak is given back
 _PIECE = 1 << 20
-_OWN_SETTINGS = "HHWEB_"  # the server's keys and addresses are no business of callables
-
-_COMMAND = [sys.executable, "-m", "experiments.sdk.callable_child"]
+# The child finds modules where the worker does.
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from experiments.sdk.callable_child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
 
 
 class _Gone(Exception):
@@ -181,12 +183,10 @@ class _Pool:
 
 
 def _started() -> "subprocess.Popen[bytes]":
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_SETTINGS)}
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [*_COMMAND, str(os.getpid()), str(LARGEST_ANSWER)],
+        [sys.executable, "-c", _START, json.dumps(sys.path), str(os.getpid()), str(LARGEST_ANSWER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**kept, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
         start_new_session=True,
     )
 

@@ -1,4 +1,4 @@
-"""The process in which a server's worker runs registered callables: `python -m experiments.sdk.callable_child`.
+"""The process in which a server's worker runs registered callables; experiments/adapters/callable_host.py starts it.
 
 It reads one JSON object a line, runs what it says, answers with one line. It belongs to the worker that started it:
 the worker kills it at a deadline, and it ends by itself when the worker is gone, however that died. Part of the SDK,
@@ -12,13 +12,13 @@ import json
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
 LONGEST_MESSAGE = 2_000
+_OWN_SETTINGS = "HHWEB_"  # the server's keys and addresses are no business of callables
 # What asks to be tried again, unless the exception says so itself with `is_transient`.
 _TRANSIENT = (TimeoutError, ConnectionError)
 
@@ -29,6 +29,8 @@ RunAsync = Callable[[Awaitable[Any]], Any]
 def main(parent: int, largest_answer: int) -> None:
     """Serve until the worker `parent` closes the pipe or is gone. Answers are at most `largest_answer` bytes."""
     _die_with(parent)
+    for name in [name for name in os.environ if name.startswith(_OWN_SETTINGS)]:
+        del os.environ[name]
     requests, answers = _private_pipes()
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, lines), name="requests", daemon=True).start()
@@ -188,7 +190,3 @@ def _encoded(answer: Message, largest: int) -> bytes:
     return json.dumps(
         {"error": {**told, "is_transient": False, "retry_after_seconds": None}, "is_large": True}
     ).encode()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -19,7 +19,7 @@ def test_configurations_are_listed_by_name_and_found_by_id_or_name(api, project)
     second, first = make_configuration(project, "b"), make_configuration(project, "a", provider="azure")
 
     answer = api.get("/api/v1/configurations").json()
-    assert (answer["count"], [item["name"] for item in answer["results"]]) == (2, ["a", "b"])
+    assert (answer["pagination"]["total"], [item["name"] for item in answer["results"]]) == (2, ["a", "b"])
     assert [item["id"] for item in api.get("/api/v1/configurations?provider=openai").json()["results"]] == [
         second.public_id
     ]
@@ -35,7 +35,7 @@ def test_versions_come_newest_first(api, project) -> None:
 
     found = api.get(f"/api/v1/configurations/{configuration.public_id}/versions").json()
     assert [(item["number"], item["provider"]) for item in found["results"]] == [(2, "azure"), (1, "openai")]
-    assert found["count"] == 2
+    assert found["pagination"]["total"] == 2
 
 
 def test_the_number_of_queries_does_not_grow_with_rows(api, project, django_assert_max_num_queries) -> None:
