@@ -1,149 +1,157 @@
-"""Console page of two runs: what changed, where, and with which outputs. Counts and means; no test is computed here."""
+"""Console page of two runs: is the candidate really better, how sure is that, where did it move, what failed?"""
 
 from typing import Any
 
 from django.http import HttpResponseBase
 
-from experiments.admin.runs import find_run
-from experiments.domain.comparison import ComparedMetric
+from experiments.admin import compared_metrics as shown
+from experiments.admin.compared_datapoints import datapoints_part
+from experiments.admin.comparison_answers import answered
+from experiments.admin.comparison_matrix import matrix_page
+from experiments.admin.comparison_settings import Asked, asked_of, chosen_runs, corrections, metric_fields
+from experiments.domain.comparison_options import ComparisonOptions
+from experiments.domain.run_status import TERMINAL
 from experiments.models import Run
-from experiments.selectors import run_overview
-from experiments.selectors.comparison import compare_runs
 from experiments.selectors.runs import runs_of
+from experiments.services.comparison_answers import Question, comparison_question
 from governance.admin.pages import Visit, clean, page
-from governance.domain import figures, formats
+from governance.domain import curves, figures, formats, plots
 from governance.domain.actions import Action
-from governance.domain.caller import Caller
-
-MOVERS = 20
-
-
-def chosen_runs(visit: Visit) -> tuple[Run, Run] | None:
-    """(baseline, candidate) of `?baseline=&candidate=`, or the older and newer of two `?run=`."""
-    query = visit.request.GET
-    named = [clean(query.get("baseline"), 255), clean(query.get("candidate"), 255)]
-    if all(named):
-        return find_run(visit.caller, named[0]), find_run(visit.caller, named[1])
-    listed = [value for value in (clean(text, 255) for text in query.getlist("run")) if value][:2]
-    if len(listed) == 2:
-        old, new = sorted((find_run(visit.caller, value) for value in listed), key=lambda run: (run.created_at, run.pk))
-        return old, new
-    return None
-
-
-def verdict(metric: ComparedMetric) -> str:
-    """Direction of the mean's change; a word of direction, not of significance."""
-    difference = metric.difference
-    if difference is None:
-        return ""
-    good = -difference if metric.direction == "lower" else difference
-    return "better" if good > 0 else "worse" if good < 0 else "same"
-
-
-def metric_lines(metrics: list[ComparedMetric]) -> list[dict[str, Any]]:
-    """Lines of the metric table; scores within 0 to 1 share one axis, other metrics have their own."""
-
-    def is_score(metric: ComparedMetric) -> bool:
-        values = [*metric.old_values, *metric.new_values]
-        return bool(values) and min(values) >= 0 and max(values) <= 1
-
-    reach = max((abs(m.difference or 0) for m in metrics if is_score(m)), default=0.0)
-    lines = []
-    for metric in metrics:
-        kind = verdict(metric)
-        own = reach if is_score(metric) else abs(metric.difference or 0)
-        # As many decimals as the two means beside it have.
-        decimals = 1 if max(abs(metric.old_aggregate or 0), abs(metric.new_aggregate or 0)) >= 100 else 3
-        shown = formats.difference(metric.difference, decimals)
-        label = f"{metric.metric_name}: difference {shown}, mean {kind or 'undefined'}"
-        lines.append(
-            {
-                "metric": metric,
-                "kind": kind,
-                "difference": shown,
-                "improved": len(metric.improved),
-                "degraded": len(metric.degraded),
-                "same": len(metric.same),
-                "plot": figures.difference_plot(
-                    metric.difference, reach=own, label=label, lower_is_better=metric.direction == "lower"
-                ),
-            }
-        )
-    return lines
-
-
-def movers_of(caller: Caller, metric: ComparedMetric, common: list[str], old: Run, new: Run) -> list[dict[str, Any]]:
-    """Datapoints that moved most, losses first, with both outputs. Two queries for sessions and their details."""
-    have = {*metric.improved, *metric.degraded, *metric.same}
-    keys = [key for key in common if key in have]
-    values = dict(zip(keys, zip(metric.old_values, metric.new_values, strict=True), strict=True))
-    sign = -1 if metric.direction == "lower" else 1
-    moved = sorted(
-        (key for key in keys if values[key][0] != values[key][1]),
-        key=lambda key: (-abs(values[key][1] - values[key][0]), sign * (values[key][1] - values[key][0])),
-    )[:MOVERS]
-    sessions = run_overview.sessions_of_datapoints(
-        caller=caller, run_keys=[old.run_key, new.run_key], datapoint_ids=moved
-    )
-    details = run_overview.session_details(caller=caller, session_ids=map(str, sessions.values()))
-    lines = []
-    for key in moved:
-        before, after = values[key]
-        old_session, new_session = sessions.get((old.run_key, key)), sessions.get((new.run_key, key))
-        good = sign * (after - before)
-        lines.append(
-            {
-                "key": key,
-                "old": before,
-                "new": after,
-                "difference": after - before,
-                "kind": "better" if good > 0 else "worse",
-                "old_session": old_session,
-                "new_session": new_session,
-                "old_detail": details.get(str(old_session)),
-                "new_detail": details.get(str(new_session)),
-            }
-        )
-    return lines
 
 
 @page(Action.RUNS_READ)
 def compare_page(visit: Visit) -> HttpResponseBase:
-    """What changed from baseline to candidate?"""
-    chosen = chosen_runs(visit)
+    """Is it really better? Two runs in full, more as a matrix of verdicts, none: the form to choose them."""
+    runs = chosen_runs(visit)
     recent = list(runs_of(visit.caller).order_by("-created_at", "-id")[:50])
-    if chosen is None:
+    if not runs:
         only = clean(visit.request.GET.get("candidate") or visit.request.GET.get("run"), 255)
         return visit.render("console/compare_choose.html", title="Compare runs", recent=recent, only=only)
-    old, new = chosen
-    comparison = compare_runs(caller=visit.caller, new=new.run_key, old=old.run_key)
-    measured = [metric for metric in comparison.metrics if metric.found_count]
-    asked = clean(visit.request.GET.get("metric"), 600)
-    name, _, event = asked.partition("|")
-    metric = next((m for m in measured if m.metric_name == name and (not event or m.event_name == event)), None)
-    if metric is None and measured:
-        metric = max(measured, key=lambda m: (abs(len(m.improved) - len(m.degraded)), m.metric_name))
-    movers = movers_of(visit.caller, metric, comparison.common_datapoints, old, new) if metric else []
-    counts = run_overview.session_counts(caller=visit.caller, runs=[old, new])
-    dumbbells = ""
-    if metric and movers:
-        dumbbells = figures.dumbbells(
-            [(formats.short_id(line["key"]), line["old"], line["new"]) for line in movers],
-            label=f"{metric.metric_name} of the {len(movers)} datapoints that moved most",
-            lower_is_better=metric.direction == "lower",
-        )
-    lines = metric_lines(comparison.metrics)
+    if len(runs) > 2:
+        return matrix_page(visit, runs, asked_of(visit), recent)
+    old, new = runs
+
+    def ask(options: ComparisonOptions) -> Question:
+        return comparison_question(caller=visit.caller, new=new.run_key, old=old.run_key, options=options)
+
+    answer, asked = answered(visit, runs, asked_of(visit), ask, title="Comparison")
+    if isinstance(answer, HttpResponseBase):
+        return answer
+    found = _found(visit, old, new, asked, answer)
     return visit.render(
-        "console/compare.html",
-        title="Comparison",
-        old=old,
-        new=new,
-        recent=recent,
-        lines=lines,
-        chosen=next((line for line in lines if line["metric"] is metric), None),
-        common=len(comparison.common_datapoints),
-        old_total=counts.get(old.run_key, 0),
-        new_total=counts.get(new.run_key, 0),
-        movers=movers,
-        dumbbells=dumbbells,
+        "console/compare.html", title="Comparison", old=old, new=new, recent=recent, asked=asked, **found
     )
+
+
+def _found(visit: Visit, old: Run, new: Run, asked: Asked, answer: dict[str, Any]) -> dict[str, Any]:
+    lines = shown.metric_lines(answer)
+    key = clean(visit.request.GET.get("show"), 600)
+    chosen = next((line for line in lines if line["key"] == key), lines[0] if lines else None)
+    level = shown.percent(answer.get("confidence"))
+    failures = answer.get("failures") or {}
+    sure = [shown.sureness_of(line) for line in lines]
+    context: dict[str, Any] = {
+        "both": [old, new],
+        "kept": parameters_without(visit, "text", "page", "outcome"),
+        "kept_for_slices": parameters_without(visit, "slice_by", "page"),
+        "answer": answer,
+        "level": level,
+        "lines": lines,
+        "ruler": shown.score_ruler(lines),
+        "lead": lines[0] if lines else None,
+        "tally": shown.tally_of(lines) if len(lines) > 1 else [],
+        "method": shown.method_of(answer, lines),
+        "sure": sure,
+        "shared": shown.shared_by(sure),
+        "has_binary": any(line["binary"] for line in sure),
+        "has_equivalence": any(line["found"].get("equivalence_p") is not None for line in sure),
+        "chosen": chosen,
+        "failures": failures,
+        "failed_pairs": failures.get("datapoints") or [],
+        "running": [run for run in (old, new) if run.status not in TERMINAL],
+        "versions": versions_differ(old, new),
+        "fields": metric_fields(asked, [line["metric"]["metric_name"] for line in lines]),
+        "corrections": corrections(),
+        "slices": _slices(answer),
+    }
+    if chosen is not None:
+        context |= _pictures(chosen)
+    if answer["common_datapoints"]:
+        context |= datapoints_part(visit, old, new, chosen)
+    return context
+
+
+def _pictures(line: shown.Line) -> dict[str, Any]:
+    """Wins, ties and losses, the spread of both sides, and who moved most, of one metric."""
+    found, metric = line["found"], line["metric"]
+    wins, ties, losses = (int(found.get(name) or 0) for name in ("wins", "ties", "losses"))
+    name, direction = metric["metric_name"], metric["direction"]
+    sides = metric.get("quantiles") or {}
+    movers = sorted(
+        [*(metric.get("improved_most") or []), *(metric.get("degraded_most") or [])],
+        key=lambda mover: (-abs(mover["difference"] or 0), mover["datapoint_id"]),
+    )[:20]
+    return {
+        "record": {"wins": wins, "ties": ties, "losses": losses},
+        "winloss": figures.stacked(
+            [("better", wins), ("rest", ties), ("worse", losses)],
+            whole=wins + ties + losses,
+            label=f"{name}: {wins} datapoints won, {ties} tied, {losses} lost",
+        ),
+        "ecdf": curves.ecdf(
+            sides.get("old") or [],
+            sides.get("new") or [],
+            label=f"Share of datapoints up to each value of {name}; {direction} is better",
+            across=name,
+        ),
+        "dumbbells": figures.dumbbells(
+            [(formats.short_id(mover["datapoint_id"]), mover["old"], mover["new"]) for mover in movers],
+            label=f"{name} of the {len(movers)} datapoints that moved most",
+            lower_is_better=direction == "lower",
+        ),
+        "movers": len(movers),
+    }
+
+
+def parameters_without(visit: Visit, *names: str) -> list[tuple[str, str]]:
+    """What a form must send again so that the rest of the page stays as it is."""
+    return [(name, value) for name, values in visit.request.GET.lists() for value in values if name not in names]
+
+
+def versions_differ(old: Run, new: Run) -> str:
+    """A sentence when the runs evaluated different versions; empty when they did not, or when nobody knows."""
+    names = [_version_name(run) for run in (old, new)]
+    if not all(names) or names[0] == names[1]:
+        return ""
+    return f"The runs evaluated {names[0]} and {names[1]}: a datapoint may have been edited between the two."
+
+
+def _version_name(run: Run) -> str:
+    number = run.metadata.get("dataset_version")
+    if run.dataset is not None and isinstance(number, int):
+        return f"{run.dataset.name}@{number}"
+    return run.offline_dataset_id if run.dataset is None else ""
+
+
+def _slices(answer: dict[str, Any]) -> dict[str, Any] | None:
+    found = answer.get("slices")
+    if not found:
+        return None
+    metric = next(
+        (
+            each
+            for each in answer["metrics"]
+            if (each["metric_name"], each.get("event_name")) == (found["metric_name"], found.get("event_name"))
+        ),
+        None,
+    )
+    if metric is None:
+        return None
+    rows = [{**metric, "is_primary": False, "statistics": row} for row in found["slices"]]
+    lines = [shown.figures_of(row) for row in rows]
+    reach = [value for line in lines for value in shown.reach_of(line)]
+    axis = shown.axis_of(metric, reach)
+    for line in lines:
+        line["label"] = line["found"].get("slice_label") or ""
+        line["plot"] = shown.interval_plot(line, axis, name=line["label"])
+    return {**found, "lines": lines, "ruler": plots.ruler(axis)}

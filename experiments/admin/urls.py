@@ -6,7 +6,17 @@ from typing import Any
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
-from experiments.admin import comparison, datasets, events, exports, runs
+from experiments.admin import (
+    comparison,
+    datasets,
+    events,
+    exports,
+    run_page,
+    runs,
+    side_by_side,
+    trends,
+)
+from experiments.admin.execution_urls import PAGES as EXECUTION_PAGES
 
 
 class AnyText(StringConverter):
@@ -20,9 +30,12 @@ register_converter(AnyText, "text")
 PAGES: list[tuple[str, Callable[..., Any], str]] = [
     ("runs/", runs.runs_page, "console_runs"),
     ("runs/compare/", comparison.compare_page, "console_compare"),
+    ("runs/compare/datapoint/", side_by_side.side_by_side_page, "console_side_by_side"),
+    ("runs/trends/", trends.trends_page, "console_trends"),
+    *EXECUTION_PAGES,
     ("runs/<text:run_id>/delete/", runs.delete_page, "console_run_delete"),
     ("runs/<text:run_id>/export/", exports.run_download, "console_run_export"),
-    ("runs/<text:run_id>/", runs.run_page, "console_run"),
+    ("runs/<text:run_id>/", run_page.run_page, "console_run"),
     ("datasets/", datasets.datasets_page, "console_datasets"),
     ("datasets/<str:dataset_id>/export/", exports.dataset_download, "console_dataset_export"),
     ("datasets/<str:dataset_id>/", datasets.dataset_page, "console_dataset"),

@@ -61,6 +61,16 @@ def interval(low: float | None, high: float | None, *, signed: bool = False, dec
     return f"[{shown(low, decimals)}, {shown(high, decimals)}]"
 
 
+def percent(share: float | None) -> str:
+    """`71.6 %` of a share of 0 to 1."""
+    return f"{share * 100:.1f} %" if share is not None and is_defined(share) else UNDEFINED
+
+
+def percents(low: float | None, high: float | None) -> str:
+    """`[65.3, 77.1]`, the interval of a share in percent; empty where there is none."""
+    return "" if low is None or high is None else f"[{low * 100:.1f}, {high * 100:.1f}]"
+
+
 def exact(value: int | None) -> str:
     """`1,240,113`."""
     return UNDEFINED if value is None else f"{value:,}".replace("-", "−")

@@ -20,16 +20,22 @@ PAD = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Range that all pictures of one column share, and where its ticks stand; `is_log`: by powers of ten."""
+    """Range that all pictures of one column share, and where its ticks stand; `is_log`: by powers of ten.
+
+    `is_turned`: the larger values are at the left, for metrics that are better when lower.
+    """
 
     low: float
     high: float
     ticks: tuple[float, ...]
     is_log: bool = False
     width: float = 300.0
+    is_turned: bool = False
 
     def at(self, value: float) -> float:
         """Abscissa of `value`; what lies outside is drawn at the edge."""
+        if self.is_turned:
+            value = self.low + self.high - value
         if self.is_log:
             low, high = math.log10(self.low), math.log10(self.high)
             return scale(math.log10(max(value, self.low)), low, high, PAD, self.width - PAD)
@@ -82,7 +88,8 @@ def line(kind: str, x1: float, x2: float, y1: float, y2: float) -> str:
 
 
 def box(kind: str, left: float, right: float, top: float, height: float) -> str:
-    """One filled rectangle, at least half a pixel wide."""
+    """One filled rectangle, at least half a pixel wide; its sides in either order."""
+    left, right = min(left, right), max(left, right)
     return (
         f'<rect class="hh-fig-{kind}" x="{fixed(left)}" y="{fixed(top)}" width="{fixed(max(0.5, right - left))}" '
         f'height="{fixed(height)}"/>'
@@ -110,15 +117,18 @@ def _triangle(kind: str, x: float, y: float, up: float) -> str:
     return f'<polygon class="hh-fig-{kind}" points="{points}"/>'
 
 
-def ruler(axis: Axis, *, unit: str = "") -> str:
-    """Ticks with their numbers, for the head of the column that carries the pictures."""
+def ruler(axis: Axis, *, unit: str = "", is_signed: bool = True) -> str:
+    """Ticks with their numbers, for the head of the column that carries the pictures.
+
+    Without signs where the rows below read the axis in both directions.
+    """
     parts = []
     shown = [tick for tick in axis.ticks if axis.low <= tick <= axis.high]
     decimals = 0 if axis.is_log or not shown else max((_decimals(tick) for tick in shown), default=0)
     for tick in shown:
         x = axis.at(tick)
         text = f"{tick:g}" if axis.is_log else f"{abs(tick):.{decimals}f}"
-        sign = "" if tick == 0 or axis.is_log or axis.low >= 0 else "−" if tick < 0 else "+"
+        sign = "" if tick == 0 or axis.is_log or axis.low >= 0 or not is_signed else "−" if tick < 0 else "+"
         anchor = "start" if x < PAD + 4 else "end" if x > axis.width - PAD - 4 else "middle"
         parts.append(line("axis", x, x, 14, 18))
         parts.append(f'<text x="{fixed(x)}" y="11" text-anchor="{anchor}">{sign}{text}{escape(unit)}</text>')

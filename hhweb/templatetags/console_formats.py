@@ -16,6 +16,7 @@ for _formatter in (
     formats.score,
     formats.difference,
     formats.exact,
+    formats.p_value,
     formats.count,
     formats.latency,
     formats.money,

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from experiments.admin.runs import datapoint_line
+from experiments.admin.run_page import datapoint_line
 from experiments.domain.filters import parse_filters
 from experiments.domain.run_results import MetricValue
 from experiments.selectors.comparison import compare_runs
