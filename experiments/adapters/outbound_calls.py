@@ -101,7 +101,13 @@ class Outlet:
 def failed(error: DomainError, *, latency_ms: float, redaction: Redaction) -> CallFailed:
     """An error of the guarded client as a failed call; what a 4xx answer says goes into the message."""
     if not isinstance(error, OutboundFailed):  # our own rules, before or between requests
-        return CallFailed(error.message, error_class="refused", is_transient=False, called=False, latency_ms=latency_ms)
+        return CallFailed(
+            error.message,
+            error_class="refused",
+            is_transient=False,
+            called=bool(error.details.get("after_redirect")),
+            latency_ms=latency_ms,
+        )
     is_cancelled = bool(error.details.get("cancelled"))
     details: dict[str, Any] = {} if error.http_status is None else {"http_status": error.http_status}
     said = redaction.of_start(error.excerpt).strip() if error.cause == "client_error" else ""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from governance.domain.errors import DomainError
 
 LONGEST_MESSAGE = 2_000
-# Every class a call can fail with; stable, for filters and counts.
+# Every class an execution can fail with; stable, for filters and counts.
 ERROR_CLASSES = (
     "timeout",  # no answer within the deadline of the datapoint
     "connection",  # not reached, or the connection broke
@@ -24,6 +24,8 @@ ERROR_CLASSES = (
     "callable_error",  # the registered callable raised
     "crashed",  # the process of the callable died
     "cancelled",  # ended by close()
+    "worker_lost",  # too many workers died over the datapoint
+    "internal_error",  # a mistake of the platform
 )
 
 

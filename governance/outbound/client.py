@@ -105,7 +105,8 @@ class GuardedClient:
     """Calls of one job. Keeps connections, may be used by several threads; `close()` ends what is under way.
 
     `timeout` is the total of one call in seconds, redirects included. Raises `OutboundRefused` for what may not be
-    called and `OutboundFailed` for every answer that is not 2xx. Nothing is retried here: see `retries`.
+    called (with the detail `after_redirect` when a server had been called before) and `OutboundFailed` for every
+    answer that is not 2xx. Nothing is retried here: see `retries`.
     """
 
     def __init__(
@@ -231,28 +232,40 @@ class GuardedClient:
 
     def _follow(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> OutboundAnswer:
         first = here = addresses.target_of(url)
-        for _ in range(MOST_REDIRECTS + 1):
+        for redirects in range(MOST_REDIRECTS + 1):
             sent = headers if here == first else {k: v for k, v in headers.items() if k.lower() in _PLAIN_HEADERS}
-            status, got, content = self._send(method, url, sent, body)
-            if status not in _REDIRECTS:
-                return self._answer(here, url, status, got, content)
-            goal = urljoin(url, got.get("location", ""))
-            if method != "GET":
-                raise OutboundRefused(
-                    f"{here.host} answered a {method} with a redirect to {goal[:200]!r}, which is not followed. "
-                    "Give the final address.",
-                    field="url",
-                    value=url[:200],
-                )
-            url, there = goal, addresses.target_of(goal)
-            if here.scheme == "https" and there.scheme != "https":
-                raise OutboundRefused(
-                    f"{here.host} redirects from https to http, which is not followed.", field="url", value=goal[:200]
-                )
+            try:
+                status, got, content = self._send(method, url, sent, body)
+                if status not in _REDIRECTS:
+                    return self._answer(here, url, status, got, content)
+            except OutboundRefused as refused:
+                if redirects:
+                    refused.details["after_redirect"] = True
+                raise
+            url, there = self._next(method, here, url, got.get("location", ""))
             if there != first:
                 headers = {k: v for k, v in headers.items() if k.lower() in _PLAIN_HEADERS}
             here = there
-        raise OutboundRefused(f"{first.host} redirects more than {MOST_REDIRECTS} times.", field="url", value=url[:200])
+        raise _redirect_refused(f"{first.host} redirects more than {MOST_REDIRECTS} times.", url)
+
+    @staticmethod
+    def _next(method: str, here: addresses.Target, url: str, location: str) -> tuple[str, addresses.Target]:
+        """Where a redirect leads. Raises `OutboundRefused`."""
+        goal = urljoin(url, location)
+        if method != "GET":
+            raise _redirect_refused(
+                f"{here.host} answered a {method} with a redirect to {goal[:200]!r}, which is not followed. "
+                "Give the final address.",
+                url,
+            )
+        try:
+            there = addresses.target_of(goal)
+        except OutboundRefused as refused:
+            refused.details["after_redirect"] = True
+            raise
+        if here.scheme == "https" and there.scheme != "https":
+            raise _redirect_refused(f"{here.host} redirects from https to http, which is not followed.", goal)
+        return goal, there
 
     def _send(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None
@@ -350,6 +363,10 @@ class _Inflation:
                 piece = self._inflater.decompress(b"", _PIECE)
                 self.is_whole = self._inflater.eof
                 yield piece
+
+
+def _redirect_refused(message: str, url: str) -> OutboundRefused:
+    return OutboundRefused(message, field="url", value=url[:200], after_redirect=True)
 
 
 def _is_certificate_fault(error: BaseException | None) -> bool:

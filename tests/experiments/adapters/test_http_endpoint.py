@@ -183,6 +183,14 @@ def test_nobody_there_and_nobody_allowed() -> None:
     assert (refused.error_class, refused.is_transient, refused.called) == ("refused", False, False)
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_refused_redirect_was_a_call(method) -> None:
+    with serving(lambda asked: asked.answer(status=302, location="http://10.0.0.1/")) as server:
+        failed = failure(endpoint(server.port, method=method))
+    assert (failed.error_class, failed.is_transient, failed.called) == ("refused", False, True)
+    assert len(server.seen) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
