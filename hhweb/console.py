@@ -31,6 +31,11 @@ from hhweb.landing import landing
 WORK = (
     ("Overview", "space_dashboard", "index", Action.PROJECT_READ, ("/console/",)),
     ("Runs", "science", "console_runs", Action.RUNS_READ, ("/console/runs/",)),
+    ("New experiment", "add_circle", "console_experiment_new", Action.RUNS_WRITE, ("/console/runs/new/",)),
+    ("Compare", "difference", "console_compare", Action.RUNS_READ, ("/console/runs/compare/",)),
+    ("Trends", "show_chart", "console_trends", Action.RUNS_READ, ("/console/runs/trends/",)),
+    ("Schedules", "schedule", "console_schedules", Action.RUNS_READ, ("/console/schedules/",)),
+    ("Configurations", "chat", "console_configurations", Action.METRICS_READ, ("/console/configurations/",)),
     ("Datasets", "dataset", "console_datasets", Action.DATASETS_READ, ("/console/datasets/", "/console/datapoints/")),
     ("Events", "account_tree", "console_events", Action.EVENTS_READ, ("/console/events/", "/console/traces/")),
 )
@@ -183,7 +188,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 if _may(request, action)
             ],
         }
-        for title, entries in (("Evaluate", WORK), ("Retrieval", AB), ("Govern", GOVERN))
+        for title, entries in (("Experiments", WORK), ("Retrieval", AB), ("Govern", GOVERN))
     ]
     if request.user.is_active and getattr(request.user, "is_superuser", False):
         records = [

@@ -5,11 +5,15 @@ from typing import Any
 
 from django.db.models import Count
 from django.http import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 
+from experiments.domain.experiment_status import ExperimentStatus
 from experiments.domain.run_status import RunStatus
 from experiments.selectors.datasets import datasets
+from experiments.selectors.experiments import experiments_of
 from experiments.selectors.runs import runs_of
+from experiments.selectors.schedules import schedules
 from governance.admin.pages import Visit, page
 from governance.domain import figures, formats
 from governance.domain.actions import Action
@@ -18,6 +22,7 @@ from governance.selectors import jobs
 from governance.selectors.projects import quotas, usage_by_hour, used_now
 
 HOURS = 24
+STOPPED_SHOWN = 5
 
 
 def ingestion(visit: Visit) -> dict[str, Any]:
@@ -34,6 +39,29 @@ def ingestion(visit: Visit) -> dict[str, Any]:
     label = f"Events by hour over the last 24 hours: {formats.exact(total)} in all, most in one hour {max(values)}"
     picture = figures.sparkline(values, label=label, width=160, height=28) if total else ""
     return {"total": total, "rejected": rejected, "picture": picture}
+
+
+def stopped(visit: Visit) -> list[dict[str, str]]:
+    """Runs that the server paused by itself, and schedules whose last start was refused; at most five of each."""
+    if not visit.caller.may(Action.RUNS_READ):
+        return []
+    paused = experiments_of(visit.caller).filter(status=ExperimentStatus.PAUSED).exclude(error_code="")[:STOPPED_SHOWN]
+    refused = schedules(visit.caller).filter(is_enabled=True).exclude(last_error="")[:STOPPED_SHOWN]
+    return [
+        {
+            "kind": "warning",
+            "text": f"Run {experiment.run} is paused: {experiment.error_message}",
+            "link": reverse("admin:console_run", args=[experiment.run.public_id]),
+        }
+        for experiment in paused
+    ] + [
+        {
+            "kind": "failed",
+            "text": f"Schedule {schedule.name} could not start: {schedule.last_error}",
+            "link": reverse("admin:console_schedule", args=[schedule.public_id]),
+        }
+        for schedule in refused
+    ]
 
 
 @page(Action.PROJECT_READ)
@@ -62,6 +90,7 @@ def landing(visit: Visit) -> HttpResponseBase:
         if latest is not None and latest.status == "broken":
             text = f"The audit chain is broken at entry {latest.first_bad_sequence}."
             needs.append({"kind": "broken", "text": text})
+    needs += stopped(visit)
     queue: dict[str, int] = {}
     for entry in jobs.counts():
         queue[entry.state] = queue.get(entry.state, 0) + entry.jobs

@@ -3,6 +3,7 @@
 from django.db.models import Count
 from django.http import HttpResponseBase
 
+from experiments.admin.dataset_versions import versions_part
 from experiments.models import Event
 from experiments.selectors import datasets as reads
 from experiments.selectors.runs import runs_of
@@ -44,6 +45,7 @@ def dataset_page(visit: Visit, dataset_id: str) -> HttpResponseBase:
         "console/dataset.html",
         title=dataset.name,
         dataset=dataset,
+        **versions_part(visit, dataset),
         total=members.count(),
         members=shown[:PAGE_SIZE],
         first=first,

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments.admin import configurations, dataset_versions, experiment_actions, experiments, new_experiment
+from experiments.admin import (
+    configurations,
+    dataset_versions,
+    experiment_actions,
+    experiments,
+    new_experiment,
+    schedules,
+)
 
 PAGES: list[tuple[str, Callable[..., Any], str]] = [
     ("runs/new/", new_experiment.new_experiment_page, "console_experiment_new"),
@@ -14,6 +21,13 @@ PAGES: list[tuple[str, Callable[..., Any], str]] = [
     ("runs/<text:run_id>/resume/", experiment_actions.resume_page, "console_experiment_resume"),
     ("runs/<text:run_id>/retry/", experiment_actions.retry_page, "console_experiment_retry"),
     ("runs/<text:run_id>/rerun/", experiment_actions.rerun_page, "console_experiment_rerun"),
+    ("schedules/", schedules.schedules_page, "console_schedules"),
+    ("schedules/new/", schedules.new_schedule_page, "console_schedule_new"),
+    ("schedules/<str:schedule_id>/", schedules.schedule_page, "console_schedule"),
+    ("schedules/<str:schedule_id>/change/", schedules.change_page, "console_schedule_change"),
+    ("schedules/<str:schedule_id>/switch/", schedules.switch_page, "console_schedule_switch"),
+    ("schedules/<str:schedule_id>/start/", schedules.start_page, "console_schedule_start"),
+    ("schedules/<str:schedule_id>/delete/", schedules.delete_page, "console_schedule_delete"),
     ("configurations/", configurations.configurations_page, "console_configurations"),
     ("configurations/new/", configurations.new_configuration_page, "console_configuration_new"),
     ("configurations/<str:configuration_id>/", configurations.configuration_page, "console_configuration"),

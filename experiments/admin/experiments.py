@@ -113,17 +113,16 @@ def lanes_of(experiment: Experiment) -> list[dict[str, Any]]:
 
 def figures_of(experiment: Experiment, progress: Progress) -> list[dict[str, str]]:
     """The figures that matter while it runs and after."""
-    failed, again = progress.counts[DatapointRunStatus.FAILED], progress.waiting_for_retry
-    spoiled = [f"{formats.exact(failed)} failed"] + ([f"{formats.exact(again)} to be tried again"] if again else [])
+    again = progress.waiting_for_retry
     calls = [f"{formats.exact(progress.failures)} failed"]
     if progress.lost_attempts:
         calls.append(f"{formats.exact(progress.lost_attempts)} lost with their worker")
     known = progress.prompt_tokens is not None or progress.completion_tokens is not None
     found = [
         {
-            "label": "Done",
-            "value": f"{formats.exact(progress.finished)} / {formats.exact(progress.total)}",
-            "note": ", ".join(spoiled),
+            "label": "Failed",
+            "value": formats.exact(progress.counts[DatapointRunStatus.FAILED]),
+            "note": f"{formats.exact(again)} more to be tried again" if again else "none to be tried again",
         },
         {"label": "Calls", "value": formats.exact(progress.attempts), "note": ", ".join(calls)},
     ]
@@ -144,6 +143,13 @@ def figures_of(experiment: Experiment, progress: Progress) -> list[dict[str, str
             }
         )
     return found
+
+
+def execution_words(sentence: str, cards: Sequence[dict[str, str]]) -> str:
+    """One line for a run that was completed: `…: 23 of 23 datapoints done; 27 calls, 5,796 tokens, $0.0071`."""
+    said = [f"{card['value']} {card['label'].lower()}" for card in cards if card["label"] in ("Calls", "Tokens")]
+    said += [card["value"] for card in cards if card["label"] == "Cost"]
+    return f"{sentence.removesuffix('.')}; {', '.join(said)}"
 
 
 def part_context(experiment: Experiment) -> dict[str, Any]:
@@ -186,6 +192,7 @@ def run_part(visit: Visit, run: Run) -> dict[str, Any]:
         **context,
         "experiment_kind": STATUS_KIND.get(ExperimentStatus(experiment.status), experiment.status),
         "experiment_ended": ended,
+        "execution_words": execution_words(context["experiment_sentence"], context["experiment_cards"]),
         "can_pause": experiment.status == ExperimentStatus.RUNNING,
         "can_resume": experiment.status == ExperimentStatus.PAUSED,
         "can_cancel": not ended,
