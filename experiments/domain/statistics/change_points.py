@@ -15,7 +15,7 @@ from experiments.domain.statistics.randomness import Stream
 
 DRAWS = 1_999
 SMALLEST_SEGMENT = 2  # one run may be an accident
-BLOCK_NUMBERS = 1 << 20
+BLOCK_NUMBERS = 1 << 17  # shuffled values at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def change_points(points: Sequence[Point], *, seed: int, alpha: float = 0.05, dr
         split, reached = _best_split(scaled, weights, edges)
         if split is None or reached <= TOLERANCE:
             break
-        p = _p(scaled, weights, edges, reached, Stream(seed, f"change points {len(edges) - 1}"), draws)
+        p = _p(scaled, weights, edges, reached, Stream(seed, f"change points {len(edges) - 1}"), draws, alpha)
         if p > alpha:
             break
         found[split] = p
@@ -122,8 +122,13 @@ def _heights(rows: Floats, weights: Floats) -> Floats:
     return heights
 
 
-def _p(values: Floats, weights: Floats, edges: list[int], reached: float, stream: Stream, draws: int) -> float:
-    """Share of shuffles within the segments whose best split is at least as high: (1 + #) / (draws + 1)."""
+def _p(
+    values: Floats, weights: Floats, edges: list[int], reached: float, stream: Stream, draws: int, alpha: float
+) -> float:
+    """Share of shuffles within the segments whose best split is at least as high: (1 + #) / (draws + 1).
+
+    Ends as soon as it must be above `alpha`, which no further shuffle could change.
+    """
     floor = reached - TOLERANCE * max(1.0, reached)
     exceeding = 0
     rows_at_once = max(1, BLOCK_NUMBERS // len(values))
@@ -143,6 +148,8 @@ def _p(values: Floats, weights: Floats, edges: list[int], reached: float, stream
                 heights = _heights(shuffled[:, left:right], own[left:right])
                 highest = np.maximum(highest, heights.max(axis=1))
         exceeding += int((highest >= floor).sum())
+        if 1 + exceeding > alpha * (draws + 1):
+            break
     return (1 + exceeding) / (draws + 1)
 
 
