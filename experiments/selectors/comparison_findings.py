@@ -1,5 +1,6 @@
 """What a statistical comparison of two runs consists of, and how each part is written down as JSON."""
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,14 +193,15 @@ def pass_rate_of(side: Computation, *, confidence: float, is_complete: bool) -> 
 
 def movers_of(figures: ComparedMetric, before: Column, after: Column) -> tuple[list[Mover], list[Mover]]:
     """(those that improved most, those that degraded most), ten of each."""
-    improved, degraded = (
-        sorted(
-            (Mover(key, before.by_datapoint[key], after.by_datapoint[key]) for key in keys),
-            key=lambda mover: (-abs(mover.new - mover.old), mover.datapoint_id),
-        )[:MOVERS]
-        for keys in (figures.improved, figures.degraded)
-    )
-    return improved, degraded
+
+    def moved(keys: Sequence[str]) -> list[Mover]:
+        # Only ten of perhaps a hundred thousand become objects.
+        most = heapq.nsmallest(
+            MOVERS, keys, key=lambda key: (-abs(after.by_datapoint[key] - before.by_datapoint[key]), key)
+        )
+        return [Mover(key, before.by_datapoint[key], after.by_datapoint[key]) for key in most]
+
+    return moved(figures.improved), moved(figures.degraded)
 
 
 def finite(value: float | None) -> float | None:
