@@ -30,7 +30,7 @@ from experiments.selectors.schedules import (
     schedule_not_found,
     switched_off,
 )
-from experiments.services import beat_table, experiment_pinning
+from experiments.services import beat_table, experiment_access
 from experiments.services.experiments import create_experiment
 from governance.domain.actions import Action
 from governance.domain.caller import Caller
@@ -279,7 +279,7 @@ def _valid_spec(caller: Caller, spec: ExperimentSpec) -> dict[str, Any]:
             find_version(caller, spec.dataset_id, spec.dataset_version)
         else:
             find_dataset(caller, spec.dataset_id)
-        experiment_pinning.pin(caller=caller, spec=spec)
+        experiment_access.pin(caller=caller, spec=spec)
     return spec.model_dump(mode="json")
 
 
