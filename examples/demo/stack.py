@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,10 +32,18 @@ class NotReady(Exception):
 class Stack:
     """`hhweb up --data DATA --port PORT`; its output goes to `log`.
 
-    Entering starts it and waits until `/health/ready` answers; leaving sends SIGTERM and waits for the end.
+    Entering starts it and waits until `/health/ready` answers; leaving sends SIGTERM and waits for the end. `settings`
+    is added to its environment.
     """
 
-    def __init__(self, data: Path, *, port: int | None = None, database: str = "sqlite") -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        database: str = "sqlite",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -42,6 +51,7 @@ class Stack:
         # As a module of this very checkout, whether or not its command is installed.
         self.command = [sys.executable, "-m", "hhweb.cli", "up"]
         self.command += ["--data", str(data), "--port", str(self.port), "--database", database]
+        self.settings = dict(settings or {})
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,6 +64,8 @@ class Stack:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         # The platform's settings come from its options; what the caller's shell holds must not change them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("HHWEB_", "DJANGO_"))}
+        environment |= self.settings
+        environment |= self.settings
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=ROOT

@@ -1,4 +1,6 @@
-"""`hhweb experiments run FILE[:NAME]`: an experiment of a Python file, from a command line."""
+"""`hhweb experiments …`: `run` executes an experiment of a Python file here; the other commands have the server execute
+one (server_experiments.py).
+"""
 
 import contextlib
 import json
@@ -11,15 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.sdk.errors import ExperimentError
-from hhweb.client_cli.connection import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_NOT_PASSED,
-    EXIT_WAITING,
-    Refused,
-    open_client,
-    with_settings,
-)
+from hhweb.client_cli import server_experiments
+from hhweb.client_cli.connection import EXIT_INTERRUPTED, Refused, open_client, with_settings
+from hhweb.client_cli.exit_codes import exit_code, unjudged
 from hhweb.client_cli.output import JSON, echo_json, note
 
 if TYPE_CHECKING:
@@ -64,7 +60,14 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 @click.group("experiments")
 def experiments_command() -> None:
-    """Run experiments."""
+    """Run experiments: `run` here, the other commands on the server.
+
+    RUN is as in `hhweb runs`: a run id or the beginning of one, a name (its newest run), latest, latest:BRANCH.
+    """
+
+
+for _command in server_experiments.COMMANDS:
+    experiments_command.add_command(_command)
 
 
 @experiments_command.command("run")
@@ -146,26 +149,6 @@ def split_target(target: str) -> tuple[Path, str | None]:
     if not path.is_file():
         raise Refused(f"There is no file {path}. Give a Python file, or FILE:NAME for an experiment in it.")
     return path, name if path != Path(target) else None
-
-
-def exit_code(result: "ExperimentResultSummary", *, allow_failures: bool) -> int:
-    """0 done and passed, 1 not passed, 3 something waits in the spool."""
-    if result.status == "pending_upload":
-        return EXIT_WAITING
-    # What a server refused, or nobody could judge, is no failure of a datapoint that might be allowed.
-    if result.status != "completed" or result.delivery_failures or unjudged(result):
-        return EXIT_NOT_PASSED
-    has_failed = bool(result.failed or result.function_failures or result.evaluator_failures)
-    return EXIT_NOT_PASSED if has_failed and not allow_failures else EXIT_DONE
-
-
-def unjudged(result: "ExperimentResultSummary") -> list[str]:
-    """Metrics that have a threshold in this run but no value anywhere, as a misspelled one."""
-    run = result.run_object
-    ranges = run.metadata.get("passing_ranges") if run is not None else None
-    if not isinstance(ranges, dict) or result.status != "completed":
-        return []
-    return [metric for metric in ranges if metric not in result.metrics.list_metrics()]
 
 
 def _settings_of(options: Json) -> Json:

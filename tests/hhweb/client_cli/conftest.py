@@ -17,10 +17,50 @@ from tests.hhweb.running import prepared
 Run = Callable[..., Result]
 
 
+# What the server may call of the module that a test or a document puts into `callables`.
+CALLABLES = {
+    "add": "sums_target:add",
+    "capital": "capitals:capital",
+    "steady": "of_tests:steady",
+    "slow": "of_tests:slow",
+    "picky": "of_tests:picky",
+}
+
+
 @pytest.fixture(scope="session")
-def server(server_folder: Path) -> Iterator[Stack]:
+def callables(server_folder: Path) -> Path:
+    """A folder in which the server's workers find Python modules."""
+    folder = server_folder / "callables"
+    folder.mkdir(mode=0o755)
+    (folder / "of_tests.py").write_text(OF_TESTS, encoding="utf-8")
+    return folder
+
+
+OF_TESTS = """
+import time
+
+
+def steady(inputs):
+    return str(inputs["a"] + inputs["b"])
+
+
+def slow(inputs):
+    time.sleep(30)
+
+
+def picky(inputs):
+    if inputs["a"] == 2:
+        raise ValueError("no twos")
+    return str(inputs["a"] + inputs["b"])
+"""
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path, callables: Path) -> Iterator[Stack]:
     """`hhweb up` on an empty database; its one project is shared, so tests use names of their own."""
-    with Stack(prepared(server_folder / "client-cli")) as running:
+    allowed = ",".join(f"{name}={place}" for name, place in CALLABLES.items())
+    settings = {"HHWEB_CALLABLES": allowed, "PYTHONPATH": str(callables)}
+    with Stack(prepared(server_folder / "client-cli"), settings=settings) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from experiments.sdk.models import DatapointOutcome, ExperimentResultSummary
 from experiments.sdk.transport.client import Client
 from hhweb.cli import main
-from hhweb.client_cli.experiments import exit_code
+from hhweb.client_cli.exit_codes import exit_code
 from tests.experiments.sdk.fault_server import FaultServer, answer
 from tests.hhweb.running import clean_environment, wait_for
 
