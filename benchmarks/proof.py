@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PROOFS = [
     "tests/experiments/process/test_kill_ingestion.py",
+    "tests/experiments/process/test_kill_experiments.py",
+    "tests/experiments/process/test_experiments_under_way.py",
     "tests/experiments/sdk/process/test_real_server.py",
     "tests/experiments/domain/statistics/test_null_simulation.py",
     "tests/embeddings_ab/domain/test_retrieval_metrics.py",

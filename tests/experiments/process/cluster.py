@@ -217,9 +217,11 @@ class Cluster:
         """End everything, hard: nothing here is to be kept."""
         for name in reversed(self.parts):
             process = self.parts[name].process
-            if process is not None and process.poll() is None and name != "postgres":
+            if process is not None and process.poll() is None:
+                # PostgreSQL frees its shared memory at an immediate shutdown, and not when it is killed.
+                processes.send(process.pid, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
+                processes.end(process, ask=None)
                 processes.send(process.pid, signal.SIGKILL, group=True)
-                process.wait()
         for part in reversed(self.parts.values()):
             part.stop()
         self.listener.close()

@@ -29,10 +29,10 @@ pytestmark = pytest.mark.process
 
 FULL = os.environ.get("HHWEB_PROOF") == "1"
 SEED = int(os.environ.get("HHWEB_PROOF_SEED", "4711")) if FULL else 4711
-DATAPOINTS, REPEATED, REPETITIONS = (2000, 100, 2) if FULL else (140, 10, 2)
+DATAPOINTS, REPEATED, REPETITIONS = (2000, 100, 2) if FULL else (110, 10, 2)
 ROUNDS = 4 if FULL else 1  # of all kinds of kills
-LATENCY_MS = (50.0, 350.0) if FULL else (100.0, 700.0)
-CALLS_BETWEEN = 60 if FULL else 14  # at most, between two kills
+LATENCY_MS = (50.0, 350.0) if FULL else (100.0, 500.0)
+CALLS_BETWEEN = 60 if FULL else 9  # at most, between two kills
 LIMIT_OF_RUN, LIMIT_OF_SECOND, LIMIT_OF_PROJECT = 12, 4, 14
 MAX_ATTEMPTS = 4
 DEADLINE_SECONDS = 2.0
@@ -123,6 +123,7 @@ class Request(threading.Thread):
 
     def run(self) -> None:
         self.run_id = self.client.start(self.spec)
+        self.client.close()
 
 
 def disturb(
@@ -181,6 +182,7 @@ def test_killed_parts_lose_no_datapoint_and_double_none(server_folder):
             check_attempts_are_accounted_for(run, calls[run.run], max_attempts=MAX_ATTEMPTS)
             check_faults_ended_as_planned(run, max_attempts=MAX_ATTEMPTS)
             check_counters_agree(client, run, quotas)
+        client.close()
         assert quotas["runs_stored"] == 2, "an experiment was created twice"
     most = {name: calls[run].most_at_once for name, run in (("first", first), ("second", second))}
     most["both"] = most_at_once([*calls[first].calls, *calls[second].calls])
