@@ -84,7 +84,10 @@ def test_results_and_comparison_as_the_client_reads_them(client, project) -> Non
     assert comparison.list_degraded_metrics() == ["score"]
     delta = comparison.get_metric_delta("score")
     assert (delta["found_count"], delta["improved"], delta["degraded"]) == (2, ["EXT-1"], ["EXT-2"])
-    assert client.experiments.compare_runs(new, old)["metrics"][0]["metric_name"] == "ok"
+    document = client.experiments.compare_runs(new, old)
+    assert document["metrics"][0]["metric_name"] == "ok"
+    # Keys beside the protocol's are no trouble for the client, and hers to read.
+    assert document["statistics"]["failures"]["both"] == 1
 
 
 def test_metrics_and_their_versions(client) -> None:
