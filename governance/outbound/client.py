@@ -1,6 +1,7 @@
 """The guarded outbound client of design law 10: the only door through which the house calls others."""
 
 import datetime as dt
+import functools
 import json
 import ssl
 import threading
@@ -126,7 +127,7 @@ class GuardedClient:
         backend = GuardedBackend(
             allowed=self._allowed, resolver=resolver, deadline=self._deadline, sockets=self._sockets
         )
-        context = ssl_context or httpx.create_ssl_context(trust_env=True)  # SSL_CERT_FILE: an operator's own authority
+        context = ssl_context or _default_context()
         self._http = httpx.Client(
             transport=_PooledTransport(backend, context, connections), trust_env=False, follow_redirects=False
         )
@@ -363,6 +364,12 @@ class _Inflation:
                 piece = self._inflater.decompress(b"", _PIECE)
                 self.is_whole = self._inflater.eof
                 yield piece
+
+
+@functools.cache
+def _default_context() -> ssl.SSLContext:
+    """Made once: reading all authorities takes a tenth of a second. SSL_CERT_FILE names an operator's own."""
+    return httpx.create_ssl_context(trust_env=True)
 
 
 def _redirect_refused(message: str, url: str) -> OutboundRefused:
