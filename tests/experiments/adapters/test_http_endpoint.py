@@ -6,7 +6,6 @@ import time
 
 import pytest
 import redis
-from django.conf import settings
 
 from experiments.adapters import outbound_calls
 from experiments.adapters.outbound_calls import Outlet, Slots
@@ -290,4 +289,3 @@ def test_without_redis_nothing_is_called(monkeypatch) -> None:
     assert (failed.error_class, failed.is_transient, failed.called) == ("connection", True, False)
     assert "Redis" in failed.message
     assert server.seen == []
-    assert settings.REDIS_URL

@@ -35,8 +35,6 @@ def judged(*judges, outputs=None, case: Case = CASE, deadline: float = PATIENCE)
 
 
 def test_built_in_evaluators_judge_here_and_in_processes_alike() -> None:
-    quick = {"exact_match": True, "contains": True, "numeric_tolerance": None}
-    hosted = {"regex_match": True, "levenshtein_ratio": 1.0, "rouge_l": 1.0}
     metrics, errors = judged(
         builtin("exact_match"),
         builtin("contains", "has", ignore_case=True),
@@ -54,8 +52,8 @@ def test_built_in_evaluators_judge_here_and_in_processes_alike() -> None:
     }
     assert list(errors) == ["near"]
     assert "is no number" in errors["near"]
-    assert set(quick) <= module.QUICK
-    assert not set(hosted) & module.QUICK
+    assert {"exact_match", "contains"} <= module.QUICK
+    assert not {"regex_match", "levenshtein_ratio", "rouge_l"} & module.QUICK
 
 
 @pytest.mark.parametrize("name", sorted(module.QUICK))
