@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from examples.demo import ab_demo, extract_v1, extract_v2, report  # noqa: E402
+from examples.demo import ab_demo, extract_v1, extract_v2, report, server_demo  # noqa: E402
 from examples.demo.evaluators import EVALUATORS  # noqa: E402
 from examples.demo.figures import AGGREGATES, Recorded, comparison_figures, differences, run_figures  # noqa: E402
 from examples.demo.stack import NotReady, Stack, free_port  # noqa: E402
@@ -152,7 +152,7 @@ def main() -> int:
     datapoints = load_datapoints()
     say = functools.partial(report.console.print, soft_wrap=True)
     say(f"Starting the platform on {options.data} …")
-    with Stack(options.data.resolve(), port=options.port or free_port()) as stack:
+    with Stack(options.data.resolve(), port=options.port or free_port(), settings=server_demo.SETTINGS) as stack:
         say(f"It answers on {stack.url} after {time.monotonic() - started:.1f} s.\n")
         point_sdk_at(stack)
         from honeyhive import HoneyHive
@@ -171,8 +171,12 @@ def main() -> int:
         report.print_comparison(comparison)
         faults = check_all(client, datapoints, runs, served)
         links = server.console_links(runs["v1"][0], runs["v2"][0])
-        ab_faults, ab_links = ab_demo.run(options.data.resolve())
-        faults, links = faults + ab_faults, links | ab_links
+        computed = {key: run_figures(datapoints, recorded) for key, (_, recorded) in runs.items()}
+        for other_faults, other_links in (
+            server_demo.run(options.data.resolve(), client, computed),
+            ab_demo.run(options.data.resolve()),
+        ):
+            faults, links = faults + other_faults, links | other_links
     if faults:
         say(f"{len(faults)} figures of the server differ from those computed here:")
         for line in faults[:40]:

@@ -27,6 +27,10 @@ def test_demo_agrees_with_the_server_and_stops_the_platform(server_folder):
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
     assert re.search(r"All \d+ figures of the server equal those computed here", ended.stdout)
     assert "raised, therefore failed and without scores: EXT-delivery-03, EXT-invoice-09" in ended.stdout
+    assert "variant 1: 68 datapoints, 2 raised, figures as with evaluate()" in ended.stdout
+    assert re.search(r"variant 2 beats facts on the server, variant 1 by 0\.\d+ f1 \[", ended.stdout), ended.stdout[
+        -6000:
+    ]
     assert re.search(r"^hybrid beats bm25 by 0\.\d+ nDCG@10", ended.stdout, re.M), ended.stdout[-6000:]
     assert re.search(r"^more-vectors( beats| loses to|: undecided)", ended.stdout, re.M)
     assert "The second test made 0 new embeddings." in ended.stdout
