@@ -22,8 +22,7 @@ def after_commit(task: str, row_id: int, *, delay_seconds: float = 0.0) -> None:
 
 
 def _send(task: str, row_id: int, delay_seconds: float) -> None:
-    options = {"countdown": delay_seconds} if delay_seconds > 0 else {}
     try:
-        current_app.send_task(task, args=[row_id], retry=False, **options)
+        current_app.send_task(task, args=[row_id], retry=False, countdown=delay_seconds or None)
     except (OperationalError, OSError) as error:
         log.warning("job_not_sent", task=task, row_id=row_id, error=str(error))

@@ -30,6 +30,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("send lost A/B work again", "embeddings_ab.tasks.sweeps.sweep_lost_work", 10),
     Schedule("clean up after A/B tests", "embeddings_ab.tasks.sweeps.sweep_expired", 120),
     Schedule("send lost experiments again", "experiments.tasks.sweeps.sweep_lost_experiments", 5),
+    Schedule("start due experiments", "experiments.tasks.schedules.sweep_schedules", 15),
     Schedule("delete old idempotent answers", "governance.tasks.sweeps.sweep_idempotent_answers", 900),
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -62,6 +62,17 @@ class Environment(BaseSettings):
         default=60, ge=5, le=3600, description="how long the work of a worker that died stays untouched"
     )
     ingestion_block: int = Field(default=10_000, ge=1, description="events reserved from the quota at once")
+
+    @field_validator("callables")
+    @classmethod
+    def _readable_callables(cls, text: str) -> str:
+        from experiments.domain.callables import registered
+
+        try:
+            registered(item.strip() for item in text.split(",") if item.strip())
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("HHWEB_CALLABLES: ")) from None
+        return text
 
 
 def variable(field: str) -> str:
