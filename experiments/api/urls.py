@@ -12,6 +12,7 @@ from experiments.api import (
     run_comparisons,
     run_summaries,
     runs,
+    schedules,
     trends,
 )
 
@@ -48,6 +49,9 @@ urlpatterns: list[URLPattern] = [
     path("experiments/<str:run_id>/resume", experiments.ExperimentResume.as_view()),
     path("experiments/<str:run_id>/retry-failed", experiments.ExperimentRetry.as_view()),
     path("experiments/<str:run_id>/rerun", experiments.ExperimentRerun.as_view()),
+    path("experiment-schedules", schedules.ScheduleList.as_view()),
+    path("experiment-schedules/<str:schedule_id>", schedules.ScheduleDetail.as_view()),
+    path("experiment-schedules/<str:schedule_id>/start", schedules.ScheduleStart.as_view()),
     path("configurations", configurations.ConfigurationList.as_view()),
     path("configurations/<str:configuration_id>", configurations.ConfigurationDetail.as_view()),
     path("configurations/<str:configuration_id>/versions", configurations.ConfigurationVersions.as_view()),

@@ -10,7 +10,15 @@ from django.utils import timezone
 
 from experiments.domain.experiment_spec_errors import read_experiment_spec
 from experiments.domain.experiment_status import EXPERIMENT_ENDED, DatapointRunStatus
-from experiments.models import DatapointRun, DatapointSnapshot, Dataset, DatasetVersion, DatasetVersionItem, Experiment
+from experiments.models import (
+    DatapointRun,
+    DatapointSnapshot,
+    Dataset,
+    DatasetVersion,
+    DatasetVersionItem,
+    Experiment,
+    ExperimentSchedule,
+)
 from governance.models import Project
 from tests.experiments.factories import make_run
 
@@ -80,6 +88,14 @@ def make_experiment(
             "finished_at": timezone.now() if ended else None,
             **fields,
         }
+    )
+
+
+def make_schedule(project: Project, *, name: str = "nightly", **fields: Any) -> ExperimentSchedule:
+    """A schedule that is switched off, so that nothing is due."""
+    spec = {"name": name, "dataset_id": "none", "target": {"kind": "http", "url": "https://target.example/answer"}}
+    return ExperimentSchedule.objects.create(
+        **{"project": project, "name": name, "spec": spec, "crontab": "0 2 * * *", "is_enabled": False, **fields}
     )
 
 

@@ -32,7 +32,7 @@ from governance.services import prices, providers, secrets
 from governance.services.projects import create_project, system_caller
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.embeddings_ab.finished import make_finished_test
-from tests.experiments.executed import make_datapoint_runs, make_experiment
+from tests.experiments.executed import make_datapoint_runs, make_experiment, make_schedule
 from tests.factories import make_client, make_token
 from tests.project.routes import INGESTION, address, all_routes, bodies, is_write, nowhere
 
@@ -65,6 +65,7 @@ ANSWERED = {
     "GET api/v1/datasets",
     "GET api/v1/runs",
     "GET api/v1/experiments",
+    "GET api/v1/experiment-schedules",
     "GET api/v1/configurations",
     "GET v1/configurations",
     "POST v1/configurations",
@@ -132,6 +133,7 @@ def victim(db):
     for key in ("victims-run", "victims-old-run"):
         run = Run.objects.create(project=project, run_key=key, name=SECRET, dataset=dataset, metadata={"k": SECRET})
         make_datapoint_runs(make_experiment(project, run=run, tags=(SECRET,)), "completed", "failed")
+    schedule = make_schedule(project, name=SECRET)
     configuration = Configuration.objects.create(
         project=project, name=SECRET, provider=SECRET, parameters={"template": SECRET}
     )
@@ -172,6 +174,7 @@ def victim(db):
         "dataset_id": dataset.public_id,
         "datapoint_id": datapoint_id,
         "configuration_id": configuration.public_id,
+        "schedule_id": schedule.public_id,
         "metric_id": metric.public_id,
         "version_name": "v1",
         "version_number": "1",

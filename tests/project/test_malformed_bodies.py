@@ -16,6 +16,7 @@ from experiments.models import (
     Dataset,
     Event,
     Experiment,
+    ExperimentSchedule,
     Measurement,
     Metric,
     MetricVersion,
@@ -26,7 +27,7 @@ from governance.models import ApiKey, AuditEntry
 from governance.services.providers import create_rule
 from tests.embeddings_ab.factories import make_corpus, make_query_set, make_run
 from tests.embeddings_ab.finished import make_finished_test
-from tests.experiments.executed import make_experiment
+from tests.experiments.executed import make_experiment, make_schedule
 from tests.factories import make_client, make_token
 from tests.project.routes import address, all_routes, bodies, is_write, nowhere
 
@@ -68,6 +69,7 @@ def ids(project, caller):
     )
     run = Run.objects.create(project=project, run_key=found["run_id"])
     make_experiment(project, run=run)
+    schedule = make_schedule(project)
     create_rule(caller=caller, effect="allow", provider="http")
     metric = Metric.objects.create(project=project, name="m", type="PYTHON", criteria="c")
     MetricVersion.objects.create(metric=metric, name="v0", full_sha="0", content={}, deployed=True)
@@ -89,6 +91,7 @@ def ids(project, caller):
         "dataset_id": dataset.public_id,
         "datapoint_id": datapoint_id,
         "configuration_id": configuration.public_id,
+        "schedule_id": schedule.public_id,
         "metric_id": metric.public_id,
         "project_id": project.public_id,
         "key_id": ApiKey.objects.filter(project=project).latest("pk").public_id,
@@ -97,7 +100,7 @@ def ids(project, caller):
 
 def row_counts():
     kinds = (AuditEntry, Event, Measurement, Run, Dataset, Datapoint, Metric, Corpus, QuerySet, UploadedRun)
-    kinds += (JudgingPool, Label, Tuning, Experiment, Configuration, ConfigurationVersion)
+    kinds += (JudgingPool, Label, Tuning, Experiment, ExperimentSchedule, Configuration, ConfigurationVersion)
     with connection.cursor() as cursor:  # one statement: this is asked after each of thousands of refusals
         cursor.execute("SELECT " + ", ".join(f"(SELECT COUNT(*) FROM {kind._meta.db_table})" for kind in kinds))
         return cursor.fetchone()
