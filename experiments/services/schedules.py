@@ -64,7 +64,7 @@ def create_schedule(
     schedule = ExperimentSchedule(
         project_id=caller.project_id,
         name=_valid_name(name),
-        crontab=crontab,
+        crontab=_tidy(crontab),
         timezone=timezone,
         is_enabled=is_enabled,
         next_due_at=_next_due(crontab, timezone) if is_enabled else None,
@@ -92,7 +92,8 @@ def update_schedule(
 ) -> ExperimentSchedule:
     """Change what is given. Another rhythm, or switching on, counts the next turn from now: nothing is made up for."""
     caller.require(Action.RUNS_WRITE)
-    given: dict[str, Any] = {"is_enabled": is_enabled, "crontab": crontab, "timezone": timezone}
+    given: dict[str, Any] = {"is_enabled": is_enabled, "timezone": timezone}
+    given["crontab"] = None if crontab is None else _tidy(crontab)
     given["name"] = None if name is None else _valid_name(name)
     given["baseline"] = None if baseline is None else _valid_baseline(caller, baseline)
     given["spec"] = None if spec is None else _valid_spec(caller, spec)
@@ -242,6 +243,11 @@ def _next_due(crontab: str, zone: str, *, after: dt.datetime | None = None) -> d
             f"Field 'crontab': {crontab[:120]!r} is not due within forty years.", field="crontab", value=crontab[:200]
         )
     return due
+
+
+def _tidy(crontab: str) -> str:
+    """Its parts with one blank between them."""
+    return " ".join(crontab.split())
 
 
 def _valid_name(name: str) -> str:

@@ -4,9 +4,11 @@ import datetime as dt
 import json
 
 import pytest
+from celery import current_app
 from django.db import DatabaseError
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
 
 from experiments.domain.experiment_spec_errors import read_experiment_spec
 from experiments.domain.wire_datasets import DatapointContent
@@ -103,6 +105,21 @@ def test_a_schedule_has_a_row_in_beats_table_that_follows_it(caller, dataset_id)
     services.delete_schedule(caller=caller, schedule_id=schedule.public_id)
     assert not PeriodicTask.objects.filter(name=beat_name(schedule)).exists()
     assert not ExperimentSchedule.objects.exists()
+
+
+def test_beat_sends_the_task_of_a_schedule_at_its_turn(caller, dataset_id) -> None:
+    schedule = make(caller, dataset_id, crontab={"crontab": " 0  2 * * * ", "timezone": "Europe/Vienna"})
+    assert schedule.crontab == "0 2 * * *"
+    row = row_of(schedule)
+    row.last_run_at = timezone.now() - dt.timedelta(days=2)
+
+    entry = ModelEntry(row, app=current_app)
+
+    assert entry.is_due().is_due
+    assert (entry.task, entry.args, entry.options["expires"]) == (tasks.start_due.name, [schedule.pk], 120)
+    assert current_app.tasks[entry.task] is not None
+    row.enabled = False
+    assert not entry.is_due().is_due
 
 
 def test_both_change_in_one_transaction(caller, dataset_id, monkeypatch) -> None:
