@@ -10,12 +10,15 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from experiments.api.comparisons import TWO_PARAMETERS
 from experiments.api.filters import RunFilters
 from experiments.api.serializers import RunOut, RunWithEventsOut
 from experiments.domain.aggregation import AGGREGATES, DEFAULT_AGGREGATE
+from experiments.domain.comparison_options import one_of, options_from
 from experiments.models import Run
 from experiments.selectors.runs import get_run, runs_of
 from experiments.services import exports
+from experiments.services.comparison_exports import export_comparison_statistics
 from governance.api.authentication import caller_of
 from governance.api.requests import FILE_ANSWERS, FORMAT_PARAMETER, ExportView, ProjectView
 from governance.domain.actions import Action
@@ -23,6 +26,7 @@ from governance.domain.errors import InvalidInput
 
 _AGGREGATE = OpenApiParameter("aggregate_function", str, enum=list(AGGREGATES), default=DEFAULT_AGGREGATE)
 _KINDS = ("datapoints", "metrics")
+_COMPARISON_KINDS = ("metrics", "statistics")
 
 
 class RunList(ListModelMixin, GenericAPIView[Any], ProjectView):
@@ -83,12 +87,25 @@ class ComparisonExport(ExportView):
     @extend_schema(
         operation_id="export_comparison",
         summary="Download a comparison of two runs as CSV or JSON",
-        parameters=[FORMAT_PARAMETER, _AGGREGATE],
+        parameters=[
+            FORMAT_PARAMETER,
+            OpenApiParameter(
+                "kind",
+                str,
+                enum=_COMPARISON_KINDS,
+                default="metrics",
+                description="Plain figures of every metric, or statistics of those that both runs have.",
+            ),
+            *TWO_PARAMETERS,
+        ],
         responses=FILE_ANSWERS,
     )
     def get(self, request: Request, new: str, old: str) -> StreamingHttpResponse:
+        caller = caller_of(request)
+        if one_of(request.query_params, "kind", _COMPARISON_KINDS, "metrics") == "statistics":
+            options = options_from(request.query_params)
+            return self.file(request, export_comparison_statistics(caller=caller, new=new, old=old, options=options))
         function = request.query_params.get("aggregate_function", "")
         return self.file(
-            request,
-            exports.export_comparison(caller=caller_of(request), new=new, old=old, aggregate_function=function),
+            request, exports.export_comparison(caller=caller, new=new, old=old, aggregate_function=function)
         )

@@ -81,7 +81,9 @@ def filled(project, caller):
         )
     type(dataset).objects.filter(pk=dataset.pk).update(public_id="dataset-1")
     for key, shift in (("old", 0.0), ("new", 0.25)):
-        Run.objects.create(project=project, run_key=key, name=key, metadata={"passing_ranges": {"score": {"min": 0.3}}})
+        rules = {"passing_ranges": {"score": {"min": 0.3}}}
+        ended = {"status": "completed", "finished_at": AT}
+        Run.objects.create(project=project, run_key=key, name=key, metadata=rules, **ended)
         start = 1 if key == "old" else 101
         make_session(project, start, key, "EXT-a", {"score": 0.1 + shift, "exact": True})
         make_session(project, start + 1, key, "EXT-b", {"score": 0.5, "exact": False})
@@ -116,6 +118,7 @@ FILES = {
     "run-datapoints": "/api/v1/runs/new/export",
     "run-metrics": "/api/v1/runs/new/export?kind=metrics&aggregate_function=median",
     "comparison": "/api/v1/runs/new/compare/old/export",
+    "comparison-statistics": "/api/v1/runs/new/compare/old/export?kind=statistics&margin=score=0.2",
     "datapoint-runs": "/api/v1/experiments/executed/export",
 }
 
@@ -180,6 +183,8 @@ def test_each_export_is_audited_once_and_refused_to_other_projects(api, filled, 
         ("/api/v1/runs/new/export?kind=rows", "kind"),
         ("/api/v1/runs/new/export?kind=metrics&aggregate_function=mean", "aggregate_function"),
         ("/api/v1/runs/new/compare/old/export?aggregate_function=mean", "aggregate_function"),
+        ("/api/v1/runs/new/compare/old/export?kind=rows", "kind"),
+        ("/api/v1/runs/new/compare/old/export?kind=statistics&margin=score", "margin"),
         ("/api/v1/events/export?evnt=1", "evnt"),
     ],
 )
