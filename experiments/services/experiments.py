@@ -45,6 +45,11 @@ from governance.services import audit
 MOST_DATAPOINT_RUNS = 1_000_000
 SEEDS = 2**53  # what every JSON reader can hold
 _SESSIONS_AT_ONCE = 5_000
+_NOT_RETRIED = {
+    ExperimentStatus.QUEUED: "It has not started yet.",
+    ExperimentStatus.PREPARING: "It has not started yet.",
+    ExperimentStatus.CANCELLED: "Run it again instead.",
+}
 
 
 @transaction.atomic
@@ -238,8 +243,8 @@ def retry_failed(*, caller: Caller, run_id: str) -> int:
     """
     caller.require(Action.RUNS_WRITE)
     experiment = _experiment(caller, run_id, lock=True)
-    if experiment.status in (ExperimentStatus.QUEUED, ExperimentStatus.PREPARING, ExperimentStatus.CANCELLED):
-        raise _conflict(experiment, "retried", "Only a run that was executed has failed datapoints to try again.")
+    if experiment.status in _NOT_RETRIED:
+        raise _conflict(experiment, "retried", _NOT_RETRIED[ExperimentStatus(experiment.status)])
     failed = list(
         DatapointRun.objects.select_for_update()
         .filter(experiment=experiment, status=DatapointRunStatus.FAILED)
@@ -314,8 +319,7 @@ def _reread(experiment: Experiment) -> Experiment:
 def _conflict(experiment: Experiment, done: str, why: str) -> Conflict:
     return Conflict(
         f"Run {str(experiment.run)[:100]!r} is {experiment.status} and cannot be {done}. {why}",
-        field="status",
-        value=experiment.status,
+        status=experiment.status,
     )
 
 
