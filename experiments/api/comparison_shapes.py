@@ -51,7 +51,7 @@ class CrashedOut(serializers.Serializer[Any]):
     old = serializers.IntegerField()
 
 
-class PlanOut(serializers.Serializer[Any]):
+class ComparisonPlanOut(serializers.Serializer[Any]):
     """How thoroughly a metric was compared."""
 
     flips = serializers.IntegerField()
@@ -114,7 +114,7 @@ class WorstCaseOut(serializers.Serializer[Any]):
 class EvidenceOut(serializers.Serializer[Any]):
     """What is known beside the figures."""
 
-    plan = PlanOut()
+    plan = ComparisonPlanOut()
     failures = FailureCountsOut()
     failure_rule = serializers.ChoiceField(choices=["any", "more"])
     missing = serializers.ChoiceField(choices=MISSING)

@@ -294,7 +294,7 @@ class ChangeOut(serializers.Serializer[Any]):
     parts = serializers.ListField(child=serializers.JSONField(), required=False)
 
 
-class DifferenceOut(serializers.Serializer[Any]):
+class OutputDifferenceOut(serializers.Serializer[Any]):
     """What differs between two outputs."""
 
     unit = serializers.ChoiceField(choices=["words", "lines", "keys"])
@@ -311,4 +311,4 @@ class SideBySideOut(serializers.Serializer[Any]):
     expected = serializers.JSONField(allow_null=True)
     old = ExecutionOut(allow_null=True)
     new = ExecutionOut(allow_null=True)
-    diff = DifferenceOut(allow_null=True)
+    diff = OutputDifferenceOut(allow_null=True)

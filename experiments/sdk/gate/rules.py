@@ -36,6 +36,7 @@ class Figures:
     sentence: str | None = None
     remarks: tuple[str, ...] = ()
     p: float | None = None  # of the paired permutation test of no change
+    failing: str = ""  # how much more often the run fails than the baseline, where the server shows that it does
 
     @property
     def is_in_both(self) -> bool:
@@ -101,7 +102,21 @@ class Figures:
             sentence=found["sentence"],
             remarks=tuple(found["warnings"]),
             p=found["p"],
+            failing=_failing(found.get("evidence") or {}, found["alpha"]),
         )
+
+
+def _failing(evidence: Mapping[str, Any], alpha: float) -> str:
+    """The sentence on failures where exact McNemar shows that the run fails more; empty otherwise."""
+    failures = evidence.get("failures")
+    if not failures or evidence.get("missing") == "worst":
+        return ""
+    if failures["only_arm"] <= failures["only_control"] or failures["p"] > alpha:
+        return ""
+    return (
+        f"Yet the run failed on {failures['arm']:,} common datapoints, the baseline on {failures['control']:,} "
+        f"(p = {failures['p']:.3f}): what failed has no score."
+    )
 
 
 def by_name(figures: Iterable[Figures]) -> dict[str, list[Figures]]:
@@ -141,13 +156,16 @@ def decided_by_difference(found: Figures, allowed: float, tolerance: float) -> t
 def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: float) -> tuple[IntervalOutcome, str]:
     """What the interval [low, high] of the gain says of a regression of at most `allowed`.
 
+    Without interval although there are pairs enough the server withholds it, and says why: a run is not complete.
     high < −allowed: failed, even the most favourable end is too low, if the paired test calls the change more than
     noise, too: of rare changes a bootstrap interval is too short (three of a hundred answers fall and none rises: the
-    interval excludes 0, p is 0.25). low ≥ −allowed: passed. Else undecided, and too_small when more datapoints would
+    interval excludes 0, p is 0.25). low ≥ −allowed: passed, unless the run is shown to fail more often. Else undecided, and too_small when more datapoints would
     help. Fewer than `least` pairs are too small whatever the interval.
     """
     ends = found.gain_interval
     pairs = _pairs(found)
+    if ends is None and found.pairs >= least and found.sentence:
+        return "undecided", f"{found.sentence[:1].upper()}{found.sentence[1:]}"
     if found.pairs < least or ends is None:
         return "too_small", (
             f"Too small a sample: {pairs}; no paired test of fewer than {least} can reach this confidence."
@@ -166,7 +184,8 @@ def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: f
     if is_below:
         said += f" The paired test takes it for noise (p = {found.p:.3f})."
     if low >= -allowed - slack:
-        return "passed", said
+        # Datapoints that crashed have no score: leaving them out must not make a run look good.
+        return ("undecided", f"{said} {found.failing}") if found.failing else ("passed", said)
     if found.more_pairs:
         size = f"a regression of {plain(allowed)}" if allowed else "the difference seen"
         return "too_small", (

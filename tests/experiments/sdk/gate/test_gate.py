@@ -63,6 +63,39 @@ def test_the_interval_of_the_gain_decides(found, allowed, outcome):
     assert decided_by_interval(found, allowed, 6, 1e-9)[0] == outcome
 
 
+def entry(*, only_arm, p, low=0.0, missing="leave_out", evidence=True):
+    failures = {"arm": only_arm + 1, "control": 1, "only_arm": only_arm, "only_control": 0, "p": p}
+    statistics = {
+        "control_mean": 0.7, "arm_mean": 0.8, "difference": 0.1, "n_common": 100, "interval_low": low,
+        "interval_high": None if low is None else 0.2, "interval_level": 0.95, "more_queries": None,
+        "verdict": "undecided", "sentence": "undecided: the run is not complete.", "warnings": [], "p": 0.01,
+        "alpha": 0.05,
+    }  # fmt: skip
+    if evidence:
+        statistics["evidence"] = {"failures": failures, "missing": missing}
+    return Figures.of_statistics({"metric_name": "m", "direction": "higher", "statistics": statistics})
+
+
+def test_a_run_that_fails_more_often_does_not_pass_on_what_is_left():
+    outcome, said = decided_by_interval(entry(only_arm=6, p=0.031), 0.0, 6, 1e-9)
+    assert outcome == "undecided"
+    assert said.endswith(
+        "Yet the run failed on 7 common datapoints, the baseline on 1 (p = 0.031): what failed has no score."
+    )
+    for harmless in (
+        entry(only_arm=5, p=0.063),
+        entry(only_arm=0, p=0.01),
+        entry(only_arm=6, p=0.031, missing="worst"),
+        entry(only_arm=6, p=0.031, evidence=False),  # an older server
+    ):
+        assert decided_by_interval(harmless, 0.0, 6, 1e-9)[0] == "passed"
+
+
+def test_an_interval_that_the_server_withholds_is_told_in_its_words():
+    found = decided_by_interval(entry(only_arm=0, p=1.0, low=None), 0.0, 6, 1e-9)
+    assert found == ("undecided", "Undecided: the run is not complete.")
+
+
 def test_sentences_name_the_interval_as_a_gain():
     _, said = decided_by_interval(figures(0.03, 0.05, direction="lower", old=0.74), 0.02, 6, 1e-9)
     assert said == (
