@@ -89,10 +89,11 @@ def decide(comparison: PairedComparison) -> PairedComparison:
     """The comparison with verdict, reason, warnings and sentence drawn from its numbers.
 
     An incomplete side gets no verdict, and without `evidence` (or with its rule `any`) neither does one with failed
-    units. With its rule `more` failed units are left out, and claims for an arm that fails more are withheld as
-    `Evidence.withholds` says; `worse` stands. A difference needs p ≤ alpha (adjusted where corrected), equivalence
-    a TOST within the declared margin. What is neither is undecided: `too_few` below 30 units, `noisy` when more
-    units are needed to find the effect asked for, `not_significant` when there are enough.
+    units. With its rule `more` failed units are left out, claims for an arm that fails more are withheld as
+    `Evidence.withholds` says, and an arm that is shown to fail more is at best incomplete; `worse` stands.
+    A difference needs p ≤ alpha (adjusted where corrected), equivalence a TOST within the declared margin. What is
+    neither is undecided: `too_few` below 30 units, `noisy` when more units are needed to find the effect asked for,
+    `not_significant` when there are enough.
     """
     verdict, reason = _verdict(comparison)
     judged = replace(comparison, verdict=verdict, reason=reason)
@@ -106,6 +107,8 @@ def _verdict(found: PairedComparison) -> tuple[Verdict, Reason | None]:
     verdict, reason = _drawn(found)
     if verdict in ("better", "equivalent") and is_withheld(found, verdict):
         return "undecided", "incomplete"
+    if verdict == "undecided" and found.evidence is not None and found.evidence.shows_failing(found.alpha):
+        return "undecided", "incomplete"  # to retry what failed comes before more units
     return verdict, reason
 
 

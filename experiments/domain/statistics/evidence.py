@@ -59,17 +59,19 @@ class Evidence:
         """Every field by its name, in a fixed order."""
         return {**asdict(self), "plan": self.plan.to_json()}
 
+    def shows_failing(self, alpha: float) -> bool:
+        """Whether exact McNemar shows that the arm fails more, while its failures are left out."""
+        return self.missing == "leave_out" and self.failures.is_arm_worse(alpha)
+
     def withholds(self, claim: Literal["better", "equivalent", "not_worse"], *, alpha: float, sign: int) -> bool:
         """Whether failures of the arm forbid this claim in its favour; `sign` is 1 where more is better, else −1.
 
         They do while exact McNemar shows at `alpha` that the arm fails more, and while it fails more by count and the
         claim would not survive the worst case. With `missing="worst"` failures have scores, and forbid nothing.
         """
-        if self.missing == "worst" or not self.failures.arm_fails_more:
-            return False
-        if self.failures.is_arm_worse(alpha):
+        if self.shows_failing(alpha):
             return True
-        worst = self.worst_case
+        worst = self.worst_case  # there only while the arm fails more and failures are left out
         if worst is None or not worst.filled:
             return False
         if claim == "better":

@@ -196,9 +196,8 @@ def _check(scores: MetricScores, units: Units, sides: tuple[Floats, Floats], set
                 f"A score of {metric.name} lies outside of its declared bounds {metric.bounds[0]:g} to "
                 f"{metric.bounds[1]:g}; correct the bounds or the evaluator."
             )
-    inside = frozenset(units.names)
-    for name in scores.control.keys() & scores.arm.keys():
-        if name not in inside and scores.control[name] is not None and scores.arm[name] is not None:
+    for name in scores.control.keys() & scores.arm.keys() - frozenset(units.names):
+        if scores.control[name] is not None and scores.arm[name] is not None:
             raise ValueError(
                 f"{name!r} has scores of {metric.name} on both sides, but is not among the executed units."
             )

@@ -1,5 +1,6 @@
 """All metrics of two runs compared together: one set of flips, failures that count, and both corrections."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -207,7 +208,7 @@ def _compared(
 ) -> PairedComparison:
     metric, inside = column.metric, frozenset(units.names)
     control, arm = (
-        dict(zip(units.names, (None if np.isnan(value) else value for value in values.tolist()), strict=True))
+        {unit: value for unit, value in zip(units.names, values.tolist(), strict=True) if not math.isnan(value)}
         | {unit: score for unit, score in side.items() if unit not in inside}
         for values, side in ((column.control, scores.control), (column.arm, scores.arm))
     )

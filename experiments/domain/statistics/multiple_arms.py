@@ -7,13 +7,14 @@ from numpy.typing import ArrayLike
 
 from experiments.domain.statistics.clusters import Clusters, Floats, cluster_sums
 from experiments.domain.statistics.paired import (
-    BLOCK_ROWS,
     DEFAULT_DRAWS,
     FLIPS,
     TOLERANCE,
+    column_blocks,
     flip_tables,
     flipped_sums,
     power_of_two_scaled,
+    row_blocks,
 )
 from experiments.domain.statistics.randomness import Stream
 
@@ -137,13 +138,14 @@ def max_t_test(
     observed = np.abs(sums.sum(axis=0))
     order = np.argsort(-observed, kind="stable")
     floors = (observed - TOLERANCE * np.maximum(1.0, observed))[order]
-    tables, stream = flip_tables(sums[:, order]), Stream(seed, FLIPS)
-    exceeding = np.zeros(len(order), dtype=np.int64)
-    for start in range(0, draws, BLOCK_ROWS):
-        flips = stream.bit_rows(min(BLOCK_ROWS, draws - start), len(sums))
-        reached = np.abs(flipped_sums(tables, flips))
-        largest_from_here = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
-        exceeding += (largest_from_here >= floors).sum(axis=0)
+    reached, ordered = np.empty((draws, len(order))), sums[:, order]
+    for columns in column_blocks(*ordered.shape):
+        tables, stream = flip_tables(ordered[:, columns]), Stream(seed, FLIPS)
+        for rows in row_blocks(draws, len(sums)):
+            flips = stream.bit_rows(rows.stop - rows.start, len(sums))
+            reached[rows, columns] = np.abs(flipped_sums(tables, flips))
+    largest_from_here = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
+    exceeding = (largest_from_here >= floors).sum(axis=0)
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate((1 + exceeding) / (draws + 1))
     return MaxTResult([float(p) for p in np.where(norms > 0, adjusted, 1.0)], draws, len(sums), seed)

@@ -1,6 +1,7 @@
 """Tests on paired differences: the permutation test that decides, and the sign, t and Wilcoxon tests beside it."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ EXACT_UNITS = 16  # 2^16 flips are fewer than the default number of draws
 TOLERANCE = 1e-9
 TIE = 1e-12  # scores closer than this differ by rounding only
 BLOCK_ROWS = 8_192  # block of flips that stays in the processor's cache
+BLOCK_BYTES = 1 << 24  # flips held at once, for many units
+TABLE_NUMBERS = 1 << 23  # look-up tables held at once: 64 MB
+TABLE_GROUPS = 1 << 10  # eights of units whose table is filled at once
 
 Bytes = NDArray[np.uint8]
 FLIPS = "sign flips"
@@ -129,8 +133,10 @@ def flip_tables(sums: Floats) -> Floats:
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     signs = bits.astype(np.float64) * 2 - 1
     tables = np.zeros((groups, 256, columns))
-    for position in range(8):
-        tables += signs[None, :, position, None] * octets[:, None, position, :]
+    for start in range(0, groups, TABLE_GROUPS):
+        part = slice(start, start + TABLE_GROUPS)
+        for position in range(8):
+            tables[part] += signs[None, :, position, None] * octets[part, None, position, :]
     return tables
 
 
@@ -147,13 +153,26 @@ def flipped_sums(tables: Floats, flips: Bytes) -> Floats:
 
 def _count_drawn(sums: Floats, floors: Floats, seed: int, draws: int, block_rows: int) -> NDArray[np.int64]:
     counts = np.zeros(sums.shape[1], dtype=np.int64)
-    if not sums.shape[1]:
-        return counts
-    tables, stream = flip_tables(sums), Stream(seed, FLIPS)
-    for start in range(0, draws, block_rows):
-        flips = stream.bit_rows(min(block_rows, draws - start), len(sums))
-        counts += (np.abs(flipped_sums(tables, flips)) >= floors).sum(axis=0)
+    for columns in column_blocks(*sums.shape):
+        tables, stream = flip_tables(sums[:, columns]), Stream(seed, FLIPS)
+        for rows in row_blocks(draws, len(sums), block_rows):
+            flips = stream.bit_rows(rows.stop - rows.start, len(sums))
+            counts[columns] += (np.abs(flipped_sums(tables, flips)) >= floors[columns]).sum(axis=0)
     return counts
+
+
+def row_blocks(draws: int, units: int, rows: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Blocks of flips, of `rows` or fewer where the units are many; no result depends on where they are cut."""
+    height = max(1, min(rows, BLOCK_BYTES // max(1, units // 8)))
+    for start in range(0, draws, height):
+        yield slice(start, min(draws, start + height))
+
+
+def column_blocks(units: int, columns: int) -> Iterator[slice]:
+    """Blocks of columns whose tables fit into memory; the flips of each begin anew, so that no result changes."""
+    width = max(1, TABLE_NUMBERS // (32 * max(1, units)))
+    for start in range(0, columns, width):
+        yield slice(start, start + width)
 
 
 def _count_all(units: Floats, floor: float) -> int:

@@ -60,6 +60,8 @@ def _withheld(found: "PairedComparison", known: "Evidence") -> str:
         f"of {count_of(failures.executed, found.units_word)}, {p_text(failures.p)})"
     )
     rest = f"on the {count_of(found.n_common, found.units_word)} that neither failed: {seen}, {_p(found)}"
+    if not found.n_common:
+        rest = f"no {found.units_word} were scored on both sides"
     if failures.is_arm_worse(found.alpha) or known.worst_case is None:
         return f"{more}; {rest}; retry the failed ones before judging."
     return (

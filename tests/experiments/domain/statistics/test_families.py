@@ -5,11 +5,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from experiments.domain.statistics import paired
 from experiments.domain.statistics.corrections import holm
 from experiments.domain.statistics.families import AllPairs, RunScores, compare_all_pairs, compare_candidates
 from experiments.domain.statistics.metrics import Metric, MetricScores, Setting, compare_metrics
 from experiments.domain.statistics.multiple_arms import max_t_test, randomised_tukey, range_test
-from experiments.domain.statistics.paired import permutation_test
+from experiments.domain.statistics.paired import permutation_test, permutation_tests
 
 ACCURACY = Metric("accuracy")
 
@@ -100,6 +101,14 @@ def test_max_t_without_gaps_and_with_a_column_of_its_own_units() -> None:
     assert max_t_test(gaps, seed=1, draws=4_999).p == max_t_test(zeros, seed=1, draws=4_999).p
     alone = permutation_test(gaps[:20, 1], seed=2, draws=20_000).p
     assert max_t_test(gaps[:, 1:], seed=1, draws=20_000).p[0] == pytest.approx(alone, abs=0.015)
+
+
+def test_memory_bounds_blocks_of_columns_and_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    differences = np.random.default_rng(7).normal(0.1, 1, size=(60, 5))
+    whole = permutation_tests(differences, seed=1, draws=2_000), max_t_test(differences, seed=1, draws=2_000)
+    monkeypatch.setattr(paired, "TABLE_NUMBERS", 32 * 60 * 2)
+    assert list(paired.column_blocks(60, 5)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert (permutation_tests(differences, seed=1, draws=2_000), max_t_test(differences, seed=1, draws=2_000)) == whole
 
 
 def all_pairs(given: list[RunScores], **options: int) -> AllPairs:

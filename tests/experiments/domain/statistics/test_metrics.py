@@ -122,6 +122,19 @@ def test_a_few_more_failures_forbid_only_what_they_could_explain() -> None:
     )
 
 
+def test_a_side_that_is_shown_to_fail_more_is_incomplete_before_it_is_noisy() -> None:
+    control, arm = gain(0.01, 0.2, 200)
+    assert compared(control, arm).reason == "noisy"
+    found = compared(control, arm, failed_arm=units(9))
+    assert (found.verdict, found.reason) == ("undecided", "incomplete")
+    gone = compared(control, arm, failed_arm=units(200))
+    assert (gone.verdict, gone.reason, gone.n_common) == ("undecided", "incomplete", 0)
+    assert gone.sentence == (
+        "undecided: new fails more often than old (200 against 0 of 200 datapoints, p < 0.00001); "
+        "no datapoints were scored on both sides; retry the failed ones before judging."
+    )
+
+
 def test_worse_stands_though_the_new_side_fails_more() -> None:
     control, arm = gain(-0.2, 0.2, 200)
     found = compared(control, arm, failed_arm=units(20))
