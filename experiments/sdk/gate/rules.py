@@ -159,8 +159,9 @@ def decided_by_interval(found: Figures, allowed: float, least: int, tolerance: f
     Without interval although there are pairs enough the server withholds it, and says why: a run is not complete.
     high < −allowed: failed, even the most favourable end is too low, if the paired test calls the change more than
     noise, too: of rare changes a bootstrap interval is too short (three of a hundred answers fall and none rises: the
-    interval excludes 0, p is 0.25). low ≥ −allowed: passed, unless the run is shown to fail more often. Else undecided, and too_small when more datapoints would
-    help. Fewer than `least` pairs are too small whatever the interval.
+    interval excludes 0, p is 0.25). low ≥ −allowed: passed, unless the run is shown to fail more often. Else
+    undecided, and too_small when more datapoints would help. Fewer than `least` pairs are too small whatever the
+    interval.
     """
     ends = found.gain_interval
     pairs = _pairs(found)
