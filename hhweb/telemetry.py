@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from embeddings_ab import telemetry as embeddings_ab_telemetry  # noqa: F401 - declares its instruments
 from embeddings_ab.selectors import jobs as ab_jobs
 from experiments import telemetry as experiments_telemetry  # noqa: F401 - declares its instruments
+from experiments.selectors import jobs as experiment_jobs
 from governance import telemetry as governance_telemetry  # noqa: F401 - declares its instruments
 from governance.selectors import jobs
 
@@ -43,9 +44,10 @@ def job_states() -> Iterable[GaugeMetricFamily]:
     oldest = GaugeMetricFamily(
         "hhweb_oldest_waiting_job_seconds", "Age of the oldest job that waits; 0 when none does.", labels=["kind"]
     )
-    for count in [*jobs.counts(), *ab_jobs.counts()]:
+    kinds = (*jobs.KINDS, *experiment_jobs.KINDS, *ab_jobs.KINDS)
+    for count in jobs.counts(kinds):
         states.add_metric([count.kind, count.state], count.jobs)
-    for kind, seconds in (jobs.oldest_waiting_seconds() | ab_jobs.oldest_waiting_seconds()).items():
+    for kind, seconds in jobs.oldest_waiting_seconds(kinds).items():
         oldest.add_metric([kind], seconds)
     yield from (states, oldest)
 

@@ -46,7 +46,7 @@ def test_counters_queues_and_jobs_are_shown(django_assert_num_queries):
         broker.rpush("jobs", "one", "two")
     before = INGESTED_SPANS.labels("protobuf")._value.get()
     INGESTED_SPANS.labels("protobuf").inc(512)
-    with django_assert_num_queries(10):  # two for each of the five kinds of jobs
+    with django_assert_num_queries(14):  # two for each of the seven kinds of jobs
         response = Client(headers=TOKEN).get("/internal/prometheus")
     found = samples(response.content.decode())
     assert response["Content-Type"].startswith("text/plain")
@@ -56,6 +56,8 @@ def test_counters_queues_and_jobs_are_shown(django_assert_num_queries):
     assert found["hhweb_jobs", (("kind", "audit_verification"), ("state", "pending"))] == 1
     assert found["hhweb_jobs", (("kind", "audit_verification"), ("state", "running"))] == 0
     assert 0 <= found["hhweb_oldest_waiting_job_seconds", (("kind", "audit_verification"),)] < 60
+    assert found["hhweb_jobs", (("kind", "experiment"), ("state", "queued"))] == 0
+    assert found["hhweb_jobs", (("kind", "datapoint_run"), ("state", "pending"))] == 0
     assert found["hhweb_scrape_failures", (("source", "redis"),)] == 0
 
 
