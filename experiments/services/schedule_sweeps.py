@@ -3,7 +3,6 @@
 import time
 
 import structlog
-from django.db import DatabaseError
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -30,6 +29,6 @@ def start_missed() -> int:
             break
         try:
             started += schedules.start_due(schedule_pk=pk) is not None
-        except DatabaseError:  # rolled back whole; it is due still
+        except Exception:  # whatever it is: rolled back whole, due still, and no other schedule waits for it
             log.exception("scheduled_start_failed", schedule=pk)
     return started
