@@ -73,7 +73,7 @@ def _line(row: dict[str, Any], details: dict[str, run_overview.SessionDetail]) -
         **row,
         "kind": CHIPS.get(outcome, "pending"),
         "word": WORDS.get(outcome) or difference,
-        "inputs": (new or old).inputs if new or old else None,
+        "inputs": next((side.inputs for side in (new, old) if side is not None), None),
         "old_detail": old,
         "new_detail": new,
         "pieces": _pieces(old, new),

@@ -77,7 +77,7 @@ def need_of(found: Answer) -> str:
     if (found.get("verdict") or "undecided") != "undecided":
         return ""
     if found.get("reason") == "incomplete":
-        return "not complete"
+        return "fails more often" if found.get("n_failed_arm", 0) > found.get("n_failed_control", 0) else "not complete"
     if more := found.get("more_queries"):
         return f"about {formats.count(more)} more needed"
     return {"too_few": "too few", "not_significant": "nothing shown"}.get(str(found.get("reason")), "")

@@ -76,10 +76,10 @@ def ecdf(
     for values, kind in ((before, "dashed"), (after, "line")):
         spots, share = [f"{fixed(LEFT)},{fixed(floor)}"], 0.0
         for index, value in enumerate(values, start=1):
-            x = fixed(scale(value, low, high, LEFT, right))
-            spots.append(f"{x},{fixed(scale(share, 0, 1, floor, TOP))}")
+            at = fixed(scale(value, low, high, LEFT, right))
+            spots.append(f"{at},{fixed(scale(share, 0, 1, floor, TOP))}")
             share = index / len(values)
-            spots.append(f"{x},{fixed(scale(share, 0, 1, floor, TOP))}")
+            spots.append(f"{at},{fixed(scale(share, 0, 1, floor, TOP))}")
         spots.append(f"{fixed(right)},{fixed(TOP)}")
         parts.append(f'<polyline class="hh-fig-{kind}" points="{" ".join(spots)}"/>')
     parts.append(f'<text x="{fixed(right)}" y="{fixed(height - 6)}" text-anchor="end">{escape(across)}</text>')

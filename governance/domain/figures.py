@@ -121,34 +121,6 @@ def sparkline(values: Sequence[float | None], *, label: str, width: float = 96, 
     return svg(width, height, label, lines)
 
 
-def difference_plot(
-    difference: float | None, *, reach: float, label: str, lower_is_better: bool = False, width: float = 180
-) -> str:
-    """A bar from zero; better is always right. `reach` is the largest absolute difference of the unit's group."""
-    height, middle = 20.0, width / 2
-    if difference is None or not math.isfinite(difference):
-        return ""
-    good = -difference if lower_is_better else difference
-    kind = "better" if good > 0 else "worse" if good < 0 else "same"
-    length = (middle - 8) * min(1.0, abs(good) / reach) if reach > 0 else 0.0
-    tip = middle + (length if good > 0 else -length)
-    zero = f'<line class="hh-fig-zero" x1="{middle:g}" x2="{middle:g}" y1="1" y2="{height - 1:g}"/>'
-    bar = (
-        f'<rect class="hh-fig-{kind}" x="{fixed(min(middle, tip))}" y="8" width="{fixed(length)}" height="4"/>'
-        if length
-        else ""
-    )
-    if kind == "better":
-        points = f"{fixed(tip - 5)},15 {fixed(tip)},5 {fixed(tip + 5)},15"
-        mark = f'<polygon class="hh-fig-better" points="{points}"/>'
-    elif kind == "worse":
-        points = f"{fixed(tip - 5)},5 {fixed(tip)},15 {fixed(tip + 5)},5"
-        mark = f'<polygon class="hh-fig-worse" points="{points}"/>'
-    else:
-        mark = f'<rect class="hh-fig-same" x="{fixed(middle - 4)}" y="6" width="8" height="8"/>'
-    return svg(width, height, label, zero + bar + mark)
-
-
 def dumbbells(
     rows: Sequence[tuple[str, float, float]], *, label: str, lower_is_better: bool = False, width: float = 640
 ) -> str:

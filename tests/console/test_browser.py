@@ -165,7 +165,7 @@ def test_an_engineer_walks_from_a_run_to_its_worst_mover(browser: Browser, live_
     assert "of 60 datapoints passed" in page.inner_text(".hh-answer")
     page.click("text=Compare with…")
     page.click("button:has-text('Compare runs')")
-    assert "of 59 common datapoints" in page.inner_text(".hh-answer")
+    assert "prompt v4 beats prompt v3 by" in page.inner_text(".hh-answer")
     page.click("a:has-text('candidate') >> nth=0")
     assert "4 events in" in page.inner_text(".hh-answer")
     page.click(".hh-tree a:has-text('search_manual')")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from experiments.models import Event, Run
@@ -15,6 +16,8 @@ from governance.models import Member
 from governance.services.api_keys import issue_key
 from governance.services.projects import create_project, system_caller
 from tests.console.compare_seed import Compared, seed_runs
+from tests.experiments.executed import make_datapoint_runs, make_experiment, make_version
+from tests.experiments.factories import make_session
 
 pytestmark = pytest.mark.django_db
 COMPARE = "/console/runs/compare/"
@@ -274,6 +277,27 @@ def test_the_run_page_gives_its_rate_and_means_with_intervals_and_the_baselines_
     assert len(re.findall(r"\d+\.\d %</b> \[\d+\.\d, \d+\.\d\]", listed)) == 2
 
 
+def test_a_run_under_way_on_the_server_shows_only_intervals_that_may_be_watched() -> None:
+    anna = User.objects.create_superuser("anna", "anna@example.org", "anna-anna")
+    project = create_project(name="watched", owner=anna)
+    experiment = make_experiment(project, version=make_version(project, datapoints=20))
+    done = make_datapoint_runs(experiment, *["completed"] * 12, *["pending"] * 8)[:12]
+    for number, row in enumerate(done):
+        scores = {"is_right": number % 3 != 0, "length": 40.0 + number}
+        make_session(project, experiment.run.run_key, row.datapoint_key, metrics=scores)
+    client = Client()
+    client.force_login(anna)
+
+    page = text_of(client.get(f"/console/runs/{experiment.run.public_id}/").content.decode())
+
+    watched = page.split("is_right")[1].split("length")[0] if page.index("is_right") < page.index("length") else ""
+    watched = watched or page.split("is_right")[1].split("Mean over")[0]
+    assert re.search(r"66\.7 % \[\d+\.\d, \d+\.\d\]may be watched", watched)
+    assert "interval when the run is complete" in page.split("length")[1]
+    assert "May be watched: this interval holds at every look" in page
+    assert "datapoints passed" not in page
+
+
 def test_a_large_comparison_arrives_after_the_page(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.admin.comparison_answers.LARGE", 10)
     client = client_of(compared)
@@ -329,7 +353,10 @@ def test_viewers_read_and_strangers_find_nothing(compared: Compared) -> None:
 
 @pytest.mark.parametrize("name", ["pair", "run", "side by side", "trends", "runs"])
 def test_queries_do_not_grow_with_datapoints(
-    compared: Compared, name: str, django_assert_num_queries, django_assert_max_num_queries
+    compared: Compared,
+    name: str,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     client = client_of(compared)
     url = {**pages_of(compared), "runs": "/console/runs/"}[name]

@@ -61,20 +61,6 @@ def test_sparkline_leaves_gaps() -> None:
     assert figures.sparkline([1], label="x") == ""
 
 
-def test_better_is_always_right() -> None:
-    up = figures.difference_plot(0.2, reach=0.2, label="x")
-    lower = figures.difference_plot(0.2, reach=0.4, label="x", lower_is_better=True)
-    same = figures.difference_plot(0, reach=0.4, label="x")
-
-    assert numbers(up, "rect", "x") == [90.0]
-    assert numbers(up, "rect", "width") == [82.0]
-    assert "hh-fig-better" in up
-    assert numbers(lower, "rect", "x") == [49.0]
-    assert "hh-fig-worse" in lower
-    assert "hh-fig-same" in same
-    assert figures.difference_plot(None, reach=1, label="x") == ""
-
-
 def test_dumbbells_escape_names() -> None:
     svg = figures.dumbbells([('<a "&', 0.0, 1.0), ("שלום", 1.0, 0.0), ("x" * 40, 1.0, math.nan)], label='"<')
 

@@ -133,3 +133,26 @@ def test_words_and_previews() -> None:
     assert formats.metric_value(0.0, is_boolean=True) == "false"
     assert formats.metric_value(1240.0) == "1,240"
     assert formats.metric_value(1.0) == "1.000"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0031, "0.003"), (0.0009, "<0.001"), (0.0, "<0.001"), (1.0, "1.000"), (None, "–")]
+)
+def test_p_values_are_never_plain_zero(value: float | None, text: str) -> None:
+    assert formats.p_value(value) == text
+
+
+def test_narrow_intervals_get_more_decimals_and_signs_when_asked() -> None:
+    assert formats.decimals_for(0.1, 0.2) == 3
+    assert formats.decimals_for(0.10001, 0.10009) == 5
+    assert formats.decimals_for(None, 0.2) == 3
+    assert formats.interval(-0.0212, 0.0051, signed=True) == "[−0.021, +0.005]"
+    assert formats.interval(0.386, 0.438) == "[0.386, 0.438]"
+    assert formats.interval(None, 0.4) == ""
+
+
+def test_shares_read_as_percent() -> None:
+    assert formats.percent(0.7156) == "71.6 %"
+    assert formats.percent(None) == "–"
+    assert formats.percents(0.653, 0.7712) == "[65.3, 77.1]"
+    assert formats.percents(None, None) == ""

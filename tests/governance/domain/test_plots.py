@@ -127,3 +127,23 @@ def test_a_mover_is_a_bar_from_zero() -> None:
     assert (parts(plots.mover(-0.5, axis=axis), "rect")[0]["x"], plots.mover(None, axis=axis)) == ("33.0", "")
     assert parts(plots.mover(0.0, axis=axis), "rect") == []
     assert 'aria-hidden="true"' in plots.mover(0.5, axis=axis)
+
+
+def test_better_is_right_on_a_turned_axis() -> None:
+    plain = plots.Axis(-1.0, 1.0, (-1.0, 0.0, 1.0), width=116.0)
+    turned = plots.Axis(-1.0, 1.0, (-1.0, 0.0, 1.0), width=116.0, is_turned=True)
+
+    assert [plain.at(value) for value in (-1, 0, 1)] == [8.0, 58.0, 108.0]
+    assert [turned.at(value) for value in (-1, 0, 1)] == [108.0, 58.0, 8.0]
+    picture = plots.interval(-0.5, -0.8, -0.2, axis=turned, verdict="better", label="x", margin=0.1)
+    assert parts(picture, "rect")[0]["x"] == "53.0"
+    assert float(parts(picture, "rect")[0]["width"]) == 10.0
+    assert parts(picture, "polygon")[0]["points"].split(" ")[1].startswith("83.0,")
+
+
+def test_a_ruler_for_rows_that_read_it_both_ways_has_no_signs() -> None:
+    axis = plots.difference_axis([0.1], width=200)
+
+    assert [text.text for text in drawn(plots.ruler(axis, is_signed=False)).iter("text")].count("0.05") == 2
+    assert "−" not in plots.ruler(axis, is_signed=False)
+    assert "−" in plots.ruler(axis)
