@@ -84,7 +84,7 @@ def state_sentence(experiment: Experiment, progress: Progress, working: int) -> 
         if not working and waiting and waiting == progress.waiting_for_retry:
             wait = "waits" if waiting == 1 else "wait"
             return f"Running: {done}. {noun(experiment, waiting)} {wait} for another attempt."
-        if not working and waiting:
+        if not working and waiting and not progress.rate_per_second:  # lanes change hands all the time
             return f"Running: {done}. It waits for a free worker."
         return f"Running: {done}."
     if experiment.status == ExperimentStatus.CANCELLED:
@@ -217,12 +217,18 @@ def progress_by_run(caller: Caller, runs: Sequence[Run]) -> dict[int, str]:
 
 @page(Action.RUNS_READ)
 def live_part(visit: Visit, run_id: str) -> HttpResponseBase:
-    """The progress alone, for the script that refreshes it; `X-Live: ended` at the end and when it is paused."""
+    """The progress alone, for the script that refreshes it.
+
+    `X-Live: ended` makes it load the whole page again: when the status is not the one that the page shows (`?shown=`),
+    whose buttons have become wrong.
+    """
     experiment = get_experiment(visit.caller, run_id)
     context = part_context(experiment)
     seen = [experiment.status, context["progress"], context["causes"], context["lanes"]]
     answer = fragment(visit.request, "console/experiment_state.html", context, seen)
-    answer["X-Live"] = "running" if context["is_live"] else "ended"
+    shown = clean(visit.request.GET.get("shown"))
+    is_current = context["is_live"] and shown in ("", experiment.status)
+    answer["X-Live"] = "running" if is_current else "ended"
     return answer
 
 

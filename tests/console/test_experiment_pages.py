@@ -1,5 +1,6 @@
 """Pages of runs that the server executes, of dataset versions and configurations: status, rights, words, queries."""
 
+import datetime as dt
 import re
 
 import pytest
@@ -198,6 +199,8 @@ def test_the_live_part_is_not_rendered_twice(made: SeededExperiments, client: Cl
     assert (again.status_code, again.content) == (304, b"")
     Lane.objects.all().delete()
     assert client.get(url, headers={"If-None-Match": first["ETag"]}).status_code == 200
+    assert client.get(f"{url}?shown=running")["X-Live"] == "running"
+    assert client.get(f"{url}?shown=queued")["X-Live"] == "ended"  # the page is loaded again, with other buttons
     for status in ("paused", "completed", "cancelled"):
         assert client.get(run_url(made, status, "live/"))["X-Live"] == "ended"
 
@@ -206,6 +209,8 @@ def test_a_run_that_nobody_works_on_says_what_it_waits_for(made: SeededExperimen
     Lane.objects.all().delete()
     rows = DatapointRun.objects.filter(experiment=made.by_status["running"])
     url = run_url(made, "running")
+    assert "free worker" not in text_of(client.get(url).content.decode())  # lanes change hands: some ended just now
+    rows.exclude(finished_at=None).update(finished_at=timezone.now() - dt.timedelta(minutes=5))
     assert "It waits for a free worker." in text_of(client.get(url).content.decode())
     rows.filter(status="running").update(status="completed")
     rows.filter(status="pending", error_class="").update(status="completed")
