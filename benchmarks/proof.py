@@ -21,6 +21,8 @@ PROOFS = [
     "tests/experiments/process/test_experiments_under_way.py",
     "tests/experiments/sdk/process/test_real_server.py",
     "tests/experiments/domain/statistics/test_null_simulation.py",
+    "tests/experiments/domain/statistics/test_run_simulation.py",
+    "tests/experiments/domain/statistics/test_sequence_simulation.py",
     "tests/embeddings_ab/domain/test_retrieval_metrics.py",
     "tests/embeddings_ab/adapters/embedding_providers/test_minilm.py",
     "tests/embeddings_ab/process/test_reference_figures_by_rest.py",

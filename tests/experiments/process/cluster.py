@@ -104,7 +104,7 @@ class Cluster:
         ]:
             self.add(name)
         try:
-            wait_for(self.is_ready, "ready", 60)
+            wait_for(self.is_ready, "ready", 120)
         except AssertionError as error:
             error.add_note(self.log("web")[-4000:])
             raise
