@@ -4,7 +4,8 @@ from typing import TypedDict
 
 from django.urls import reverse
 
-from experiments.models import Dataset, Event
+from experiments.models import Dataset, Event, ExperimentSchedule
+from experiments.selectors.configurations import configurations
 from experiments.selectors.events import as_uuid
 from experiments.selectors.runs import runs_of
 from governance.domain.actions import Action
@@ -24,7 +25,7 @@ class Found(TypedDict):
 
 
 def matches(*, caller: Caller, term: str) -> list[Found]:
-    """Up to 8 runs, 8 datasets and the session with exactly this id."""
+    """Up to 8 runs, datasets, schedules and configurations each, and the session with exactly this id."""
     term = term.strip().replace("\x00", "")[:200]
     found: list[Found] = []
     if not term:
@@ -41,6 +42,16 @@ def matches(*, caller: Caller, term: str) -> list[Found]:
         for dataset in Dataset.objects.filter(project_id=caller.project_id, name__istartswith=term)[:EACH_KIND]:
             link = reverse("admin:console_dataset", args=[dataset.public_id])
             found.append({"title": dataset.name, "description": "Dataset", "link": link, "icon": "dataset"})
+    if caller.may(Action.RUNS_READ):
+        for schedule in ExperimentSchedule.objects.filter(project_id=caller.project_id, name__istartswith=term)[
+            :EACH_KIND
+        ]:
+            link = reverse("admin:console_schedule", args=[schedule.public_id])
+            found.append({"title": schedule.name, "description": "Schedule", "link": link, "icon": "schedule"})
+    if caller.may(Action.METRICS_READ):
+        for each in configurations(caller).filter(name__istartswith=term)[:EACH_KIND]:
+            link = reverse("admin:console_configuration", args=[each.public_id])
+            found.append({"title": each.name, "description": "Configuration", "link": link, "icon": "chat"})
     if (key := as_uuid(term)) is not None and caller.may(Action.EVENTS_READ):
         event = (
             Event.objects.filter(project_id=caller.project_id, event_key=key).only("session_key", "event_name").first()
