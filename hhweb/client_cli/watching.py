@@ -95,9 +95,10 @@ class _Lines:
         self._step = 0
 
     def show(self, progress: Json) -> None:
-        if progress["status"] != self._status:
-            self._status = progress["status"]
-            note(f"run {self._status}{told_error(progress)}")
+        status = f"{progress['status']}{told_error(progress)}"
+        if status != self._status:
+            self._status = status
+            note(f"run {status}")
         step = int((progress.get("fraction") or 0.0) / LINE_EVERY)
         if self._step < step < 1 / LINE_EVERY:
             self._step = step
