@@ -337,7 +337,7 @@ def test_nothing_in_common_is_undecided() -> None:
 SCORE = st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.tuples(SCORE, SCORE, st.booleans(), st.booleans()), min_size=1, max_size=25),
     st.sampled_from(["leave_out", "worst"]),
