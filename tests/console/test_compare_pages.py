@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from experiments.models import Event, Run
+from experiments.models import Event, Run, RunRevision
 from governance.domain.actions import KeyKind, Role
 from governance.models import Member
 from governance.services.api_keys import issue_key
@@ -296,6 +297,37 @@ def test_a_run_under_way_on_the_server_shows_only_intervals_that_may_be_watched(
     assert "interval when the run is complete" in page.split("length")[1]
     assert "May be watched: this interval holds at every look" in page
     assert "datapoints passed" not in page
+
+    part = f"/console/runs/{experiment.run.public_id}/metrics/"
+    first = client.get(part)
+    same = client.get(part, headers={"If-None-Match": first["ETag"]})
+    make_session(project, experiment.run.run_key, done[0].datapoint_key, metrics={"is_right": True})
+    RunRevision.objects.create(project=project, run_key=experiment.run.run_key, revision=1)
+    assert (first.status_code, first["X-Live"], same.status_code) == (200, "running", 304)
+    assert "may be watched" in first.content.decode()
+    assert "<main" not in first.content.decode()
+    assert client.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 200
+
+
+def test_a_watched_run_shows_what_it_gains_on_its_baseline() -> None:
+    anna = User.objects.create_superuser("anna", "anna@example.org", "anna-anna")
+    project = create_project(name="watched", owner=anna)
+    version = make_version(project, datapoints=20)
+    experiment = make_experiment(project, version=version)
+    done = make_datapoint_runs(experiment, *["completed"] * 16, *["pending"] * 4)
+    Run.objects.create(project=project, run_key="before", name="before", status="completed", finished_at=timezone.now())
+    Run.objects.filter(pk=experiment.run_id).update(metadata={"baseline_run_id": "before"})
+    for row in done:
+        make_session(project, "before", row.datapoint_key, metrics={"is_right": False})
+    for row in done[:16]:
+        make_session(project, experiment.run.run_key, row.datapoint_key, metrics={"is_right": True})
+    client = Client()
+    client.force_login(anna)
+
+    page = text_of(client.get(f"/console/runs/{experiment.run.public_id}/").content.decode())
+
+    assert "Against before" in page
+    assert re.search(r"\+1\.000 \[\+0\.\d+, \+1\.000\]may be watched", page)
 
 
 def test_a_large_comparison_arrives_after_the_page(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
