@@ -279,8 +279,10 @@ def seed_of(*runs: Run) -> int:
 def correction_json(options: ComparisonOptions, found: Sequence[PairedComparison]) -> dict[str, Any]:
     """Which correction decides, over how many comparisons, in words."""
     family = max((each.family_size for each in found), default=0)
-    name = CORRECTION_NAMES[options.correction]
-    if options.correction == "none":
+    name = CORRECTION_NAMES[options.correction] if len(found) > 1 else "none"
+    if len(found) < 2:
+        said = "One metric is compared, so nothing is corrected."
+    elif options.correction == "none":
         said = f"Not corrected: of {len(found)} metrics some may differ by chance alone."
     else:
         other = "Benjamini-Hochberg" if options.correction == "holm" else "Holm"

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.domain.comparison_options import ComparisonOptions
 from experiments.domain.run_status import RunStatus
-from experiments.domain.statistics.comparison import PairedComparison
+from experiments.domain.statistics.comparison import PairedComparison, is_withheld
 from experiments.domain.statistics.failures import Failures, count_failures
 from experiments.domain.statistics.families import PairOfRuns, RunScores, compare_all_pairs, compare_candidates
 from experiments.domain.statistics.metric_columns import Metric, Setting
@@ -183,13 +183,14 @@ def _matrix(
         scores_in_all=scores_in_all,
     )
     key_of = {each.name: key for key, each in zip(keys, scores, strict=True)}
+    by_key = dict(zip(keys, scores, strict=True))
     return {
         "method": found.method,
         "draws": found.draws,
         "datapoints": found.units,
         "left_out": found.left_out,
         "means": [{"run_id": key_of[name], "mean": mean} for name, mean in zip(found.names, found.means, strict=True)],
-        "pairs": [_pair(each, key_of, runs, metric, setting.alpha) for each in found.pairs],
+        "pairs": [_pair(each, key_of, runs, by_key, metric, setting) for each in found.pairs],
         "warnings": found.warnings,
         "sentence": f"p holds for all {len(found.pairs)} pairs together ({found.method}): the chance of any false "
         f"claim among them is at most {setting.alpha:g}.",
@@ -197,7 +198,12 @@ def _matrix(
 
 
 def _pair(
-    each: PairOfRuns, key_of: dict[str, str], runs: dict[str, "_RunOf"], metric: Metric, alpha: float
+    each: PairOfRuns,
+    key_of: dict[str, str],
+    runs: dict[str, "_RunOf"],
+    scores: dict[str, RunScores],
+    metric: Metric,
+    setting: Setting,
 ) -> dict[str, Any]:
     first, second = key_of[each.first], key_of[each.second]
     verdict, sentence = "undecided", each.sentence
@@ -205,11 +211,12 @@ def _pair(
         verdict = "better" if ((each.difference or 0.0) > 0) is metric.higher_is_better else "worse"
         winner, loser = (second, first) if verdict == "better" else (first, second)
         failures = _counted(runs[loser], runs[winner])
-        if failures.is_arm_worse(alpha):
+        if failures.arm_fails_more and _is_withheld(scores[loser], scores[winner], metric, setting):
             verdict = "undecided"
             sentence = (
-                f"undecided: {runs[winner].name} scores better, but fails on {failures.only_arm:,} datapoints where "
-                f"{runs[loser].name} does not, against {failures.only_control:,} the other way round."
+                f"undecided: {runs[winner].name} scores better than {runs[loser].name}, but fails more often "
+                f"({failures.only_arm:,} against {failures.only_control:,} of {failures.executed:,} datapoints); retry "
+                "the failed ones before judging."
             )
     return {
         "first_run_id": first,
@@ -223,6 +230,12 @@ def _pair(
         "verdict": verdict,
         "sentence": sentence,
     }
+
+
+def _is_withheld(loser: RunScores, winner: RunScores, metric: Metric, setting: Setting) -> bool:
+    """Whether failures of the winner forbid to call it better, by the rule of two runs."""
+    (found,) = compare_candidates(loser, [winner], metric=metric, setting=setting)
+    return is_withheld(found, "better")
 
 
 def _failures(baseline: Computation, side: Computation, runs: dict[str, "_RunOf"]) -> dict[str, Any]:

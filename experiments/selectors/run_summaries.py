@@ -81,5 +81,6 @@ def _metric(side: Computation, column: Column, *, confidence: float, in_all: int
         "low": None if interval is None else interval.low,
         "high": None if interval is None else interval.high,
         "method": None if interval is None else interval.method,
-        "warning": None if interval is None else interval.warning,
+        # The engine speaks of pairs, which a single run has none of.
+        "warning": (interval.warning or "").replace(" pairs;", " datapoints;") or None if interval else None,
     }

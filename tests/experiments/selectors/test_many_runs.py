@@ -76,7 +76,7 @@ def test_a_run_that_fails_more_is_called_better_by_no_table(project, caller):
     assert metric["comparisons"][0]["statistics"]["verdict"] == "undecided"
     (pair,) = metric["all_pairs"]["pairs"]
     assert (pair["verdict"], pair["wins"]) == ("undecided", 20)
-    assert "fails on 12 datapoints" in pair["sentence"]
+    assert "fails more often (12 against 0 of 32 datapoints)" in pair["sentence"]
     (failures,) = found["failures"]
     assert (failures["new"], failures["old"], failures["new_fails_more"]) == (12, 0, True)
 
