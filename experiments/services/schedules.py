@@ -143,8 +143,8 @@ def delete_schedule(*, caller: Caller, schedule_id: str) -> None:
     schedule = _locked(caller, schedule_id)
     before = _said(schedule)
     beat_table.remove(schedule)
+    schedule.delete()  # locks its experiments, which comes before the audit chain
     _record(caller, "experiment_schedule.delete", schedule, before=before)
-    schedule.delete()
 
 
 @transaction.atomic
@@ -272,7 +272,11 @@ def _valid_baseline(caller: Caller, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _valid_spec(caller: Caller, spec: ExperimentSpec) -> dict[str, Any]:
-    """What to store: checked as far as the present tells. Datasets may be filled later."""
+    """What to store: checked as far as the present tells. Datasets may be filled later.
+
+    Turns act with every right of the project, so what starting takes is asked of whoever writes the specification.
+    """
+    caller.require(Action.DATASETS_READ)
     with inside_spec():
         if spec.baseline_run_id is not None:
             raise InvalidInput(

@@ -5,7 +5,8 @@ import json
 
 import pytest
 from celery import current_app
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
@@ -20,7 +21,7 @@ from experiments.services.schedule_sweeps import start_missed
 from experiments.tasks import schedules as tasks
 from governance.domain.actions import ALLOWED_BY_ROLE, Role
 from governance.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
-from governance.models import AuditEntry, Project, ProjectStatus, Quota
+from governance.models import AuditChain, AuditEntry, Project, ProjectStatus, Quota
 from governance.services import providers
 from governance.services.projects import set_status, system_caller
 from hhweb.schedules import write
@@ -394,6 +395,34 @@ def test_foreign_schedules_are_not_found_and_readers_change_nothing(caller, proj
                 act(caller=who, schedule_id=schedule.public_id)
     with pytest.raises(Forbidden):
         make(reader, dataset_id, name="second")
+
+
+def test_nobody_schedules_what_they_may_not_start(caller, project, dataset_id) -> None:
+    schedule = make(caller, dataset_id)
+    writer = system_caller(project)
+    object.__setattr__(writer, "allowed", frozenset({"runs.read", "runs.write"}))
+    for act in (
+        lambda: make(writer, dataset_id, name="second"),
+        lambda: services.update_schedule(caller=writer, schedule_id=schedule.public_id, spec=spec_of(dataset_id)),
+        lambda: services.start_now(caller=writer, schedule_id=schedule.public_id),
+    ):
+        with pytest.raises(Forbidden, match=r"datasets\.read"):
+            act()
+    renamed = services.update_schedule(caller=writer, schedule_id=schedule.public_id, name="renamed")
+    assert (renamed.name, Experiment.objects.count()) == ("renamed", 0)
+
+
+def test_the_audit_chain_is_the_last_lock_of_a_delete(caller, dataset_id) -> None:
+    schedule = make(caller, dataset_id)
+    experiment = start(schedule)
+    with CaptureQueriesContext(connection) as queries:
+        services.delete_schedule(caller=caller, schedule_id=schedule.public_id)
+    statements = [query["sql"] for query in queries]
+    chain = next(n for n, sql in enumerate(statements) if AuditChain._meta.db_table in sql)
+    freed = next(n for n, sql in enumerate(statements) if sql.startswith(f'UPDATE "{Experiment._meta.db_table}"'))
+    assert freed < chain
+    experiment.refresh_from_db()
+    assert experiment.schedule is None
 
 
 def test_the_sweep_goes_on_after_one_that_fails_and_that_one_stays_due(caller, dataset_id, monkeypatch) -> None:
