@@ -127,16 +127,23 @@ def column_of(scores: MetricScores, units: Units, setting: Setting) -> Column:
         np.array([np.nan if (score := side.get(name)) is None else score for name in units.names], dtype=np.float64)
         for side in (scores.control, scores.arm)
     )
-    _check(scores, units, (control, arm), setting)
+    _check(scores, units, (control, arm))
     control[units.failed_control] = np.nan
     arm[units.failed_arm] = np.nan
     failed = units.failed_control | units.failed_arm
-    if setting.missing == "leave_out" or metric.worst is None:
+    if setting.missing == "leave_out":
         control[failed] = np.nan
         arm[failed] = np.nan
         return Column(metric, control, arm)
     is_known = failed | np.isfinite(control) | np.isfinite(arm)
     lacking_control, lacking_arm = is_known & np.isnan(control), is_known & np.isnan(arm)
+    if metric.worst is None:
+        if (lacking_control | lacking_arm).any():
+            raise ValueError(
+                f"{metric.name} has no declared bounds, which missing=worst needs for what failed or has no score; "
+                "declare its lowest and highest value."
+            )
+        return Column(metric, control, arm)
     control[lacking_control] = metric.worst
     arm[lacking_arm] = metric.worst
     return Column(metric, control, arm, int(lacking_control.sum()), int(lacking_arm.sum()))
@@ -177,12 +184,8 @@ def _rounded_off(differences: Floats) -> Floats:
     return differences
 
 
-def _check(scores: MetricScores, units: Units, sides: tuple[Floats, Floats], setting: Setting) -> None:
+def _check(scores: MetricScores, units: Units, sides: tuple[Floats, Floats]) -> None:
     metric = scores.metric
-    if setting.missing == "worst" and metric.bounds is None:
-        raise ValueError(
-            f"{metric.name} has no declared bounds, which missing=worst needs; declare its lowest and highest value."
-        )
     if metric.bounds is not None:
         low, high = metric.bounds
         if not (np.isfinite(low) and np.isfinite(high) and low < high):

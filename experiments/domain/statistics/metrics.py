@@ -49,8 +49,8 @@ def compare_metrics(
     failed, or that one side alone scored, gets the worst of the metric's bounds on each side without score; a unit
     that neither side scored and neither failed stays out. Holm and Benjamini-Hochberg over the metrics are both in
     the evidence; `correction` says which one the verdicts use, if any. `plan_of` says how much is computed.
-    Raises ValueError as `compare_paired` does, for scores outside of declared bounds, for `missing="worst"` without
-    bounds, and for a unit that both sides scored and `executed` lacks.
+    Raises ValueError as `compare_paired` does, for scores outside of declared bounds, for something to fill in
+    without bounds, and for a unit that both sides scored and `executed` lacks.
     """
     return with_corrections(measured(metrics, executed=executed, setting=setting), correction)
 

@@ -214,7 +214,7 @@ def test_missing_worst_lets_the_figures_decide() -> None:
 @pytest.mark.parametrize(
     ("metric", "options", "message"),
     [
-        (Metric("accuracy"), {"missing": "worst"}, "accuracy has no declared bounds"),
+        (Metric("accuracy"), {"missing": "worst", "failed_arm": ["d0001"]}, "accuracy has no declared bounds"),
         (Metric("accuracy", bounds=(0.0, 0.5)), {}, "lies outside of its declared bounds 0 to 0.5"),
         (Metric("accuracy", bounds=(1.0, 0.0)), {}, "two ascending finite numbers"),
         (Metric("accuracy", noninferiority_margin=0.0), {}, "margin must be a finite number above 0"),
@@ -225,6 +225,15 @@ def test_what_was_declared_must_make_sense(metric: Metric, options: dict[str, An
     control, arm = gain(0.1, 0.1, 30)
     with pytest.raises(ValueError, match=message):
         compared(control, arm, metric=metric, **options)
+
+
+def test_missing_worst_needs_no_bounds_while_nothing_is_missing() -> None:
+    control, arm = gain(0.2, 0.2, 40)
+    assert replace(compared(control, arm, missing="worst"), evidence=None) == replace(
+        compared(control, arm), evidence=None
+    )
+    with pytest.raises(ValueError, match="accuracy has no declared bounds"):
+        compared(control, arm | {"d0003": None}, missing="worst")
 
 
 def test_scores_must_be_finite_and_belong_to_executed_units() -> None:
