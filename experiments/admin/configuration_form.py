@@ -8,7 +8,7 @@ from django.forms import BaseFormSet, formset_factory
 from django.http import QueryDict
 
 from experiments.admin.experiment_fields import Choice, document, text
-from experiments.admin.experiment_form import Problem, json_of, pretty
+from experiments.admin.experiment_form import Problem, json_of, pretty, with_one_more
 from governance.domain.errors import DomainError, InvalidInput
 
 MESSAGES = "m"  # prefix of the messages' fields
@@ -163,10 +163,7 @@ def draft_of(
         absolute_max=MOST_MESSAGES,
     )
     if data is not None:
-        if more_rows:
-            data = data.copy()
-            sent = str(data.get(f"{MESSAGES}-TOTAL_FORMS", "0"))
-            data[f"{MESSAGES}-TOTAL_FORMS"] = str(int(sent) + 1) if sent.isascii() and sent.isdigit() else "1"
+        data = with_one_more(data, MESSAGES) if more_rows else data
         return ConfigurationDraft(ConfigurationFields(data=data), make(data=data, prefix=MESSAGES))
     if stored is None:
         rows = [{"role": "system", "content": ""}, {"role": "user", "content": "{{question}}"}]

@@ -16,6 +16,7 @@ from governance.admin.pages import PAGE_SIZE, Visit, back, clean, page
 from governance.domain import formats
 from governance.domain.actions import Action
 from governance.domain.errors import DomainError
+from governance.domain.json_bodies import replace_nul
 from governance.domain.spec_faults import refused_spec
 
 VERSIONS_SHOWN = 50
@@ -106,7 +107,7 @@ def _form(visit: Visit, found: Configuration | None) -> HttpResponseBase:
 def _body(given: dict[str, Any]) -> ConfigurationBody:
     """What was typed as a body of the API; the refusal lists every fault by the path that was typed."""
     try:
-        return ConfigurationBody.model_validate(given)
+        return ConfigurationBody.model_validate(replace_nul(given))
     except ValidationError as error:
         raise refused_spec(error, ConfigurationBody) from None
 

@@ -17,7 +17,7 @@ from experiments.admin.experiment_fields import KINDS, METHODS, EvaluatorFields,
 from experiments.domain.experiment_spec import MOST_EVALUATORS, ExperimentSpec
 from experiments.domain.experiment_spec_errors import read_experiment_spec
 from governance.domain.errors import DomainError, InvalidInput
-from governance.domain.json_bodies import decode_json
+from governance.domain.json_bodies import decode_json, replace_nul
 
 ROWS = "e"  # prefix of the evaluators' fields
 EMPTY_ROWS = 2
@@ -122,7 +122,7 @@ class Draft:
         if self.problems:
             return None
         try:
-            return read_experiment_spec(data)
+            return read_experiment_spec(replace_nul(data))
         except InvalidInput as error:
             self.refuse(error)
             return None
@@ -212,6 +212,14 @@ def first_values() -> dict[str, str]:
     }
 
 
+def with_one_more(data: QueryDict, prefix: str) -> QueryDict:
+    """What was sent, with one more row in the formset of this prefix."""
+    grown, name = data.copy(), f"{prefix}-TOTAL_FORMS"
+    sent = str(data.get(name, ""))
+    grown[name] = str(int(sent) + 1) if sent.isascii() and sent.isdigit() and len(sent) < 5 else "1"
+    return grown
+
+
 def draft_of(
     offer: Offer,
     *,
@@ -232,10 +240,7 @@ def draft_of(
         absolute_max=MOST_EVALUATORS + 10,
     )
     if data is not None:
-        if more_rows:
-            data = data.copy()
-            sent = str(data.get(f"{ROWS}-TOTAL_FORMS", "0"))
-            data[f"{ROWS}-TOTAL_FORMS"] = str(int(sent) + 1) if sent.isascii() and sent.isdigit() else "1"
+        data = with_one_more(data, ROWS) if more_rows else data
         fields = ExperimentFields(offer, is_scheduled=is_scheduled, data=data)
         return Draft(fields, make_rows(data=data, prefix=ROWS, form_kwargs={"offer": offer}))
     initial, rows = (first_values(), []) if spec is None else initial_of(spec)

@@ -148,6 +148,52 @@ def test_evaluators_of_the_project_are_offered(ready: SeededExperiments, client:
     assert "s3cret-value" not in page
 
 
+def test_a_chat_model_with_a_judge_is_planned_and_started(ready: SeededExperiments, client: Client) -> None:
+    create_rule(caller=ready.caller, effect="allow", provider="openai", base_url="https://93.184.215.14*")
+    Metric.objects.create(
+        project=ready.seeded.project,
+        name="polite",
+        type="LLM",
+        criteria="Is {{outputs.content}} polite?",
+        model_provider="openai",
+        model_name="gpt-4o-mini",
+        return_type="boolean",
+    )
+    chat = {"kind": "chat", "chat_configuration": "support answers", "chat_secret": "app", "e-0-what": "metric:polite"}
+    chat |= {"chat_base_url": "https://93.184.215.14/v1", "e-0-base_url": "https://93.184.215.14/v1"}
+    form = form_of(ready, **chat, **{"e-0-secret": "app", "repetitions": "", "http_url": "", "max_attempts": "1"})
+    page = client.post(NEW, {**form, "do": "plan"}).content.decode()
+    assert summary_of(page) == ""
+    assert "The plan: 11 datapoints = 11 calls; 4 at a time." in text_of(page)
+    assert "Judges add 11 calls." in text_of(page)
+    assert client.post(NEW, {**form, "do": "start"}).status_code == 302
+    spec = Experiment.objects.latest("pk").spec
+    assert (spec["target"]["kind"], spec["target"]["configuration"]) == ("chat", "support answers")
+    assert [each["name"] for each in spec["evaluators"]] == ["polite", "exact_match"]
+    assert Experiment.objects.latest("pk").pinned["target"]["version"] == 2
+
+
+def test_registered_callables_are_offered_and_started(ready: SeededExperiments, client: Client, settings) -> None:
+    settings.CALLABLES = ["echo=experiments.sdk.canonical:canonical_json"]
+    page = client.get(NEW).content.decode()
+    assert '<option value="echo">echo</option>' in page
+    assert 'value="callable:echo"' in page
+    form = form_of(ready, kind="callable", callable_name="echo", callable_options='{"deep": [1]}', do="start")
+    assert client.post(NEW, form).status_code == 302
+    assert Experiment.objects.latest("pk").spec["target"]["options"] == {"deep": [1]}
+
+
+def test_odd_bytes_and_numbers_break_no_form(ready: SeededExperiments, client: Client) -> None:
+    odd = form_of(ready, name="a\x00b", do="start", tags=",,", http_headers="", repetitions="1")
+    assert client.post(NEW, odd).status_code == 302
+    assert Run.objects.latest("pk").name == "a\ufffdb"
+    for total in ("9" * 5000, "x", "-1"):
+        answer = client.post(NEW, form_of(ready, **{"do": "row", "e-TOTAL_FORMS": total}))
+        assert (answer.status_code, 'name="e-TOTAL_FORMS"' in answer.content.decode()) == (200, True)
+    deep = client.post(NEW, form_of(ready, do="plan", metadata='{"a": ' + "[" * 100 + "]" * 100 + "}"))
+    assert "nested deeper" in summary_of(deep.content.decode())
+
+
 def test_a_new_experiment_begins_with_an_earlier_one(ready: SeededExperiments, client: Client) -> None:
     first = ready.by_status["completed"]
     page = client.get(f"{NEW}?from={first.run.public_id}").content.decode()

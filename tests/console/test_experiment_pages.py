@@ -363,3 +363,10 @@ def test_queries_do_not_grow_with_rows(
         url += "?old=1&new=2"
     with django_assert_num_queries(len(first)):
         client.get(url)
+
+
+def test_the_palette_finds_schedules_and_configurations(made: SeededExperiments, client: Client) -> None:
+    found = client.get("/console/search/?s=night&extended=1").content.decode()
+    assert f"/console/schedules/{made.schedules[0].public_id}/" in found
+    found = client.get("/console/search/?s=support&extended=1").content.decode()
+    assert f"/console/configurations/{made.configuration.public_id}/" in found
