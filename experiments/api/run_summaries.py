@@ -9,7 +9,7 @@ from experiments.api.comparisons import CONFIDENCE
 from experiments.api.kept_answers import answered
 from experiments.api.many_runs_shapes import RunSummaryOut, WatchedRunOut
 from experiments.domain.comparison_options import confidence_from, refuse_unknown, short_text
-from experiments.services.comparison_answers import summary_question
+from experiments.services.comparison_answers import summary_question, watched_run
 from governance.api.authentication import caller_of
 from governance.api.requests import ProjectView
 from governance.domain.actions import Action
@@ -44,12 +44,9 @@ class RunWatch(ProjectView):
         responses=WatchedRunOut,
     )
     def get(self, request: Request, run_id: str) -> Response:
-        # numpy, which nothing at rest loads.
-        from experiments.selectors.watched_runs import watch_run
-
         query = request.query_params
         refuse_unknown(list(query), ("confidence", "baseline"))
-        found = watch_run(
+        found = watched_run(
             caller=caller_of(request),
             run_id=run_id,
             baseline=short_text(query, "baseline"),

@@ -13,6 +13,7 @@ from django.db.models import Min
 
 from experiments.domain.comparison_options import DEFAULT_CONFIDENCE, Bounds, declared_bounds
 from experiments.domain.experiment_status import DatapointRunStatus, ExperimentStatus
+from experiments.domain.run_status import TERMINAL, RunStatus
 from experiments.domain.statistics.sequences import AlwaysValidInterval, always_valid_difference, always_valid_interval
 from experiments.models import DatapointRun, Experiment, Run
 from experiments.selectors.comparison import (
@@ -35,6 +36,11 @@ OF_A_CLIENT = (
     "The run's client executes it: the order in which its datapoints finish is not random, so there is no interval "
     "before the end."
 )
+WITHOUT_BOUNDS = (
+    "Metrics without bounds that hold have no interval before the end; declare them in the run's metadata.bounds, as "
+    "{metric: [low, high]}."
+)
+BASELINE_IN_PROGRESS = "The baseline is not complete, so there are no differences to it."
 _FINISHED = (DatapointRunStatus.COMPLETED, DatapointRunStatus.FAILED)
 _BEFORE_THE_START = (ExperimentStatus.QUEUED, ExperimentStatus.PREPARING)
 
@@ -74,68 +80,116 @@ def experiment_of(run: Run) -> Experiment | None:
     return Experiment.objects.filter(project_id=run.project_id, run_id=run.pk).first()
 
 
-def watch_run(
-    *, caller: Caller, run_id: str, baseline: str = "", confidence: float = DEFAULT_CONFIDENCE
-) -> dict[str, Any]:
-    """Always-valid intervals of a run's metrics, and of their differences to a baseline, over the finished prefix.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run at one moment: its prefix, and what the intervals will be of. Making it is cheap."""
 
-    Bounds are those that the run declares (`metadata.bounds`), 0..1 for booleans. A datapoint that finished without a
-    score, or with a failed execution, widens the interval: it may have been anything within the bounds. Raises
-    NotFound for runs that are not of the caller's project.
-    """
+    caller: Caller
+    run: Run
+    old_run: Run | None
+    experiment: Experiment | None
+    prefix: Prefix
+    confidence: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to compute."""
+        return self.experiment is None or not self.prefix.datapoints
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run may still change by itself."""
+        return self.run.status in TERMINAL
+
+    def head(self) -> dict[str, Any]:
+        """How far the run is: everything of the answer but intervals."""
+        old = self.old_run
+        note = OF_A_CLIENT if self.experiment is None else ""
+        return {
+            "run": run_shown(self.run),
+            "status": self.run.status if self.experiment is None else self.experiment.status,
+            "total": self.prefix.population,
+            "finished": self.prefix.finished,
+            "prefix": len(self.prefix.datapoints),
+            "confidence": self.confidence,
+            "label": LABEL,
+            "metrics": [],
+            "without_bounds": [],
+            "baseline": None if old is None else {"run": run_shown(old), "common_datapoints": 0, "metrics": []},
+            "note": note,
+        }
+
+    def said(self) -> list[Any]:
+        """What the intervals depend on while the run is in progress, beside the baseline's own revision."""
+        keys = (self.run.project_id, self.run.run_key, self.old_run and self.old_run.run_key)
+        return [*keys, self.prefix.population, len(self.prefix.datapoints), self.confidence, self.run.metadata]
+
+
+def look_at(*, caller: Caller, run_id: str, baseline: str = "", confidence: float = DEFAULT_CONFIDENCE) -> Look:
+    """The run as it is now. At most five queries. Raises NotFound for runs that are not of the caller's project."""
     run = get_run(caller=caller, run_key=run_id)
     old_run = get_run(caller=caller, run_key=baseline) if baseline else None
     experiment = experiment_of(run)
     # The prefix first: what has finished by then has its events stored.
     prefix = Prefix([], 0, 0) if experiment is None else prefix_of(experiment)
-    document: dict[str, Any] = {
-        "run": run_shown(run),
-        "status": run.status if experiment is None else experiment.status,
-        "total": prefix.population,
-        "finished": prefix.finished,
-        "prefix": len(prefix.datapoints),
-        "confidence": confidence,
-        "label": LABEL,
-        "metrics": [],
-        "without_bounds": [],
-        "baseline": None if old_run is None else {"run": run_shown(old_run), "common_datapoints": 0, "metrics": []},
-        "note": OF_A_CLIENT if experiment is None else "",
-    }
-    if experiment is None or not prefix.datapoints:
-        return document
-    side = read_side(caller=caller, run=run)
+    return Look(caller, run, old_run, experiment, prefix, confidence)
+
+
+def watch_run(
+    *, caller: Caller, run_id: str, baseline: str = "", confidence: float = DEFAULT_CONFIDENCE
+) -> dict[str, Any]:
+    """`look_at` a run, with its intervals."""
+    look = look_at(caller=caller, run_id=run_id, baseline=baseline, confidence=confidence)
+    return look.head() if look.is_empty else look.head() | intervals_of(look)
+
+
+def intervals_of(look: Look) -> dict[str, Any]:
+    """Always-valid intervals of a run's metrics, and of their differences to a baseline, over the finished prefix.
+
+    Bounds are those that the run declares (`metadata.bounds`), 0..1 for booleans. A datapoint that finished without a
+    score, or with a failed execution, widens the interval: it may have been anything within the bounds.
+    """
+    prefix, metrics = look.prefix, []
+    side = read_side(caller=look.caller, run=look.run)
     failed = frozenset(crashed_datapoints(side))
     without: list[str] = []
     for column in side.table.filled_columns():
         values = side.table.compared_column(column, "average")
-        bounds = _bounds(values.metric_name, values.is_boolean, [run])
+        bounds = _bounds(values.metric_name, values.is_boolean, [look.run])
         scores = [None if key in failed else values.by_datapoint.get(key) for key in prefix.datapoints]
         if bounds is None or not _hold(bounds, scores):
             without.append(column.name)
             continue
-        found = always_valid_interval(scores, population=prefix.population, bounds=bounds, level=confidence)
+        found = always_valid_interval(scores, population=prefix.population, bounds=bounds, level=look.confidence)
         names = {"metric_name": column.name, "event_name": column.event_name, "event_type": column.event_type}
-        document["metrics"].append({**names, "mean": found.estimate, **_interval(found)})
-    document["without_bounds"] = sorted(set(without))
-    if without:
-        document["note"] = (
-            "Metrics without bounds that hold have no interval before the end; declare them in the run's "
-            "metadata.bounds, as {metric: [low, high]}."
-        )
-    if old_run is not None:
-        old_side = read_side(caller=caller, run=old_run)
-        document["baseline"] |= _differences(side, old_side, prefix, failed, confidence)
-    return document
+        metrics.append({**names, "mean": found.estimate, **_interval(found)})
+    notes = [WITHOUT_BOUNDS] if without else []
+    baseline = None
+    if look.old_run is not None:
+        baseline = {"run": run_shown(look.old_run), "common_datapoints": 0, "metrics": list[Any]()}
+        if look.old_run.status == RunStatus.COMPLETED:
+            old_side = read_side(caller=look.caller, run=look.old_run)
+            baseline |= _differences(side, old_side, prefix, failed, look.confidence)
+        else:
+            notes.append(BASELINE_IN_PROGRESS)
+    return {
+        "metrics": metrics,
+        "without_bounds": sorted(set(without)),
+        "baseline": baseline,
+        "note": " ".join(notes),
+    }
 
 
 def _differences(
     new: Computation, old: Computation, prefix: Prefix, failed: frozenset[str], confidence: float
 ) -> dict[str, Any]:
-    """Differences over the datapoints of the order that the baseline has as well: still in random order."""
+    """Differences over the datapoints of the order that the baseline has as well: still in random order.
+
+    The baseline has ended, so that these datapoints stay the same from look to look.
+    """
     in_old = set(old.table.keys)
     units = [key for key in prefix.datapoints if key in in_old]
-    everywhere = prefix.population if len(units) == len(prefix.datapoints) else None
-    population = everywhere or _population(new, in_old)
+    population = _population(new, in_old)
     failed_old = frozenset(crashed_datapoints(old))
     metrics = []
     for pair in compared_columns(old, new, common=units, function="average"):

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from experiments.adapters import result_cache
-from experiments.domain.aggregation import aggregate_name
+from experiments.domain.aggregation import DEFAULT_AGGREGATE, aggregate_name
 from experiments.domain.comparison_options import DEFAULT_CONFIDENCE, ComparisonOptions
 from experiments.domain.filters import Condition
 from experiments.models import Run
@@ -219,6 +219,30 @@ def summary_question(*, caller: Caller, run_id: str, confidence: float = DEFAULT
 def run_summary(*, caller: Caller, run_id: str, confidence: float = DEFAULT_CONFIDENCE) -> dict[str, Any]:
     """The same as plain data."""
     return summary_question(caller=caller, run_id=run_id, confidence=confidence).answer().document
+
+
+def watched_run(
+    *, caller: Caller, run_id: str, baseline: str = "", confidence: float = DEFAULT_CONFIDENCE
+) -> dict[str, Any]:
+    """A run in progress with its always-valid intervals, which are computed once for each length of the prefix.
+
+    Many may watch a long run: while it is in progress, later changes of what has finished are not looked for.
+    """
+    from experiments.selectors.watched_runs import intervals_of, look_at
+
+    caller.require(Action.RUNS_READ)
+    look = look_at(caller=caller, run_id=run_id, baseline=baseline, confidence=confidence)
+    if look.is_empty:
+        return look.head()
+    watched = [run for run in (look.run if look.has_ended else None, look.old_run) if run is not None]
+    revisions = [result_identity(caller=caller, run=run, aggregate_function=DEFAULT_AGGREGATE) for run in watched]
+    said = orjson.dumps([ANSWER_VERSION, "watched", look.said(), revisions], default=str)
+
+    def compute() -> tuple[bytes, bool]:
+        return orjson.dumps(intervals_of(look), option=_JSON), True
+
+    question = Question(caller, (look.run,), hashlib.sha256(said).hexdigest(), compute)
+    return look.head() | question.answer().document
 
 
 def _runs(caller: Caller, run_ids: Sequence[str]) -> tuple[Run, ...]:

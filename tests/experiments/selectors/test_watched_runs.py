@@ -1,10 +1,13 @@
 """Runs in progress: only the finished prefix of the random order counts, and only metrics with bounds."""
 
+import orjson
 import pytest
 
 from experiments.domain.statistics.sequences import always_valid_difference, always_valid_interval
-from experiments.models import Run
+from experiments.models import DatapointRun, Run
+from experiments.selectors import watched_runs
 from experiments.selectors.watched_runs import watch_run
+from experiments.services.comparison_answers import watched_run
 from governance.domain.errors import NotFound
 from tests.experiments.executed import make_datapoint_runs, make_experiment, make_version
 from tests.experiments.factories import make_run, make_session
@@ -82,6 +85,29 @@ def test_differences_are_over_the_datapoints_that_the_baseline_has(project, call
     assert (found["common_datapoints"], metric["n"], metric["population"]) == (5, 3, 5)
     assert (metric["low"], metric["high"]) == (expected.low, expected.high)
     assert metric["difference"] == pytest.approx(-0.3)
+
+
+def test_a_baseline_in_progress_gives_no_differences(project, caller):
+    experiment, rows = in_progress(project, ["completed"] * 3 + ["pending"], bounds={"score": [0, 1]})
+    baseline = make_run(project, status="running")
+    make_session(project, baseline.run_key, rows[0].datapoint_key, metrics={"score": 0.5})
+    found = watch_run(caller=caller, run_id=experiment.run.run_key, baseline=baseline.run_key)
+    assert found["baseline"]["metrics"] == []
+    assert found["note"] == "The baseline is not complete, so there are no differences to it."
+
+
+def test_intervals_are_kept_for_each_length_of_the_prefix(project, caller, settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path
+    experiment, rows = in_progress(project, ["completed"] * 3 + ["running", "pending"], bounds={"score": [0, 1]})
+    asked = {"caller": caller, "run_id": experiment.run.run_key}
+    first = watched_run(**asked)
+    assert first == orjson.loads(orjson.dumps(watch_run(**asked), option=orjson.OPT_UTC_Z)) | {"run": first["run"]}
+    with monkeypatch.context() as broken:
+        broken.setattr(watched_runs, "read_side", None)  # nothing is read again
+        DatapointRun.objects.filter(pk=rows[4].pk).update(status="completed")  # beyond the prefix
+        assert watched_run(**asked) == first
+    DatapointRun.objects.filter(pk=rows[3].pk).update(status="failed")
+    assert [metric["n"] for metric in watched_run(**asked)["metrics"]] == [5, 5]
 
 
 def test_nothing_is_shown_before_the_start_and_of_runs_of_clients(project, caller):
