@@ -75,7 +75,8 @@ class Draft:
             self.problems.append(Problem("", "", message))
             return
         form.add_error(name, message)
-        self.problems.append(Problem(form[name].auto_id, str(form[name].label), message))
+        row = f"Evaluator {self.rows.forms.index(form) + 1}, " if form in self.rows.forms else ""
+        self.problems.append(Problem(form[name].auto_id, f"{row}{form[name].label}", message))
 
     def refuse(self, error: DomainError) -> None:
         """Put a refusal of the specification or of a service beside its fields."""
@@ -100,14 +101,6 @@ class Draft:
         best = max(fitting, key=lambda name: len(PATHS.get(name) or name), default="")
         return (self.fields, best) if best else (None, "")
 
-    def _document(self, form: forms.Form, name: str, path: str) -> Any:
-        typed = str(form[name].value() or "")
-        try:
-            return json_of(typed)
-        except InvalidInput as error:
-            self.blame(path, error.message)
-            return None
-
     def spec(self) -> ExperimentSpec | None:
         """The specification; None when something is wrong, which then stands beside the fields."""
         data = self._given(self.fields, "", self._names())
@@ -119,13 +112,12 @@ class Draft:
             given = self._given(row, f"evaluators.{number}.", ["metric_name", "options", "base_url", "secret"])
             evaluators.append({**given, "kind": kind, "name": name})
         data["evaluators"] = evaluators
-        if self.problems:
-            return None
         try:
-            return read_experiment_spec(replace_nul(data))
+            spec = read_experiment_spec(replace_nul(data))
         except InvalidInput as error:
             self.refuse(error)
             return None
+        return None if self.problems else spec
 
     def _names(self) -> list[str]:
         kind = str(self.fields["kind"].value() or "")
@@ -140,7 +132,13 @@ class Draft:
             path = PATHS.get(name, name)
             if not typed:
                 continue
-            value: Any = self._document(form, name, prefix + path) if name in JSON_FIELDS else typed
+            value: Any = typed
+            if name in JSON_FIELDS:
+                try:
+                    value = json_of(typed)
+                except InvalidInput as error:  # left out below, so that the rest can be judged, too
+                    self.blame(prefix + path, error.message)
+                    continue
             if name == "tags":
                 value = [tag for tag in (each.strip() for each in typed.split(",")) if tag]
             *outer, last = ("target", "kind") if name == "kind" else path.split(".")

@@ -127,8 +127,10 @@ def test_every_fault_stands_beside_its_field_and_nothing_typed_is_lost(
 def test_all_faults_of_a_form_are_told_at_once(ready: SeededExperiments, client: Client) -> None:
     page = client.post(NEW, form_of(ready, do="plan", name="", repetitions="0", concurrency="0")).content.decode()
     assert "3 things are not right:" in summary_of(page)
-    both = client.post(NEW, form_of(ready, do="plan", http_body="{", metadata="{")).content.decode()
-    assert "2 things are not right:" in summary_of(both)
+    mixed = form_of(ready, do="plan", name="", http_body="{", metadata="{", **{"e-1-options": "["})
+    told = summary_of(client.post(NEW, mixed).content.decode())
+    assert "4 things are not right:" in told
+    assert ">Evaluator 2, Options (JSON)</a>" in told
 
 
 def test_rows_of_evaluators_grow_without_scripts(ready: SeededExperiments, client: Client) -> None:
