@@ -20,10 +20,13 @@ def beat_name(schedule: ExperimentSchedule) -> str:
 
 
 def schedules(caller: Caller) -> QuerySet[ExperimentSchedule]:
-    """The project's schedules by name, with `is_switched_off` (in beat's table) and `last_run_key` (or None)."""
+    """The project's schedules by name, with `last_run_key` (or None) and `is_switched_off`: enabled, but not in beat's
+    table, where only an operator leaves it so.
+    """
     started = Experiment.objects.filter(schedule=OuterRef("pk")).order_by("-id")
     rows = ExperimentSchedule.objects.filter(project_id=caller.project_id).annotate(
-        is_switched_off=switched_off(), last_run_key=Subquery(started.values("run__run_key")[:1])
+        is_switched_off=Q(is_enabled=True) & Q(switched_off()),
+        last_run_key=Subquery(started.values("run__run_key")[:1]),
     )
     return rows.order_by("name", "id")
 

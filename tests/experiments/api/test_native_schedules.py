@@ -91,6 +91,7 @@ def test_a_patch_changes_what_it_names_and_a_delete_leaves_what_was_started(api,
     shown = changed.json()
     assert (shown["crontab"], shown["is_enabled"], shown["next_due_at"]) == ("15 3 * * *", False, None)
     assert (shown["name"], shown["spec"]) == (schedule["name"], schedule["spec"])
+    assert shown["is_switched_off_by_operator"] is False  # its own switch took the row along
     on = send(api, "patch", f"/{schedule['id']}", {"is_enabled": True}).json()
     assert "T03:15:00" in on["next_due_at"]
     new = {**spec, "name": "other run"}
@@ -125,6 +126,15 @@ def test_bad_fields_are_refused_by_their_path_at_create_and_change(api, spec, bo
         assert answer.status_code == 400, answer.content
         assert answer.json()["error"]["details"]["field"] == field
     assert ExperimentSchedule.objects.count() == PeriodicTask.objects.filter(name__startswith="experiment").count() == 1
+
+
+def test_an_operators_switch_in_beats_table_is_shown(api, spec) -> None:
+    schedule = make(api, spec)
+    PeriodicTask.objects.filter(name=f"experiment schedule {schedule['id']}").update(enabled=False)
+    shown = api.get(f"{PATH}/{schedule['id']}").json()
+    assert (shown["is_enabled"], shown["is_switched_off_by_operator"]) == (True, True)
+    again = send(api, "patch", f"/{schedule['id']}", {"is_enabled": True}).json()
+    assert (again["is_enabled"], again["is_switched_off_by_operator"]) == (True, False)
 
 
 def test_a_taken_name_is_a_conflict_that_leaves_its_key_free(api, spec) -> None:
