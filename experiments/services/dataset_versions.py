@@ -47,12 +47,14 @@ def snapshot_dataset(*, caller: Caller, dataset_id: str, number: int | None = No
 
 def record_new_version(*, caller: Caller, version: DatasetVersion) -> None:
     """The audit entry of a version's making, unless it was written before. In the transaction of `snapshot_dataset`."""
-    made = {"target_kind": "dataset_version", "target_id": version.public_id}
-    if AuditEntry.objects.filter(chain=caller.project_public_id, **made).exists():
+    entries = AuditEntry.objects.filter(chain=caller.project_public_id, target_kind="dataset_version")
+    if entries.filter(target_id=version.public_id).exists():
         return
     audit.record(
         caller=caller,
         action="dataset_version.create",
+        target_kind="dataset_version",
+        target_id=version.public_id,
         target_label=str(version)[:255],
         after={
             "dataset_id": version.dataset_key,
@@ -60,7 +62,6 @@ def record_new_version(*, caller: Caller, version: DatasetVersion) -> None:
             "content_hash": version.content_hash,
             "datapoints": version.datapoint_count,
         },
-        **made,
     )
 
 
