@@ -28,13 +28,13 @@ def compare_page(visit: Visit) -> HttpResponseBase:
         only = clean(visit.request.GET.get("candidate") or visit.request.GET.get("run"), 255)
         return visit.render("console/compare_choose.html", title="Compare runs", recent=recent, only=only)
     if len(runs) > 2:
-        return matrix_page(visit, runs, asked_of(visit), recent)
+        return matrix_page(visit, runs, asked_of(visit.request.GET), recent)
     old, new = runs
 
     def ask(options: ComparisonOptions) -> Question:
         return comparison_question(caller=visit.caller, new=new.run_key, old=old.run_key, options=options)
 
-    answer, asked = answered(visit, runs, asked_of(visit), ask, title="Comparison")
+    answer, asked = answered(visit, runs, asked_of(visit.request.GET), ask, title="Comparison")
     if isinstance(answer, HttpResponseBase):
         return answer
     found = _found(visit, old, new, asked, answer)

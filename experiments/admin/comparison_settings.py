@@ -59,11 +59,11 @@ def chosen_runs(visit: Visit) -> list[Run]:
     return runs if baseline else sorted(runs, key=lambda run: (run.created_at, run.pk))
 
 
-def asked_of(visit: Visit) -> Asked:
-    """The settings in the address: the API's own parameters, and the form's fields `margin.<metric>` and so on."""
+def asked_of(given: QueryDict) -> Asked:
+    """The settings among `given`: the API's own parameters, and the form's fields `margin.<metric>` and so on."""
     query = QueryDict(mutable=True)
     texts: dict[str, str] = {}
-    for name, values in visit.request.GET.lists():
+    for name, values in given.lists():
         kind, _, metric = name.partition(".")
         last = clean(values[-1], 300)
         if kind in PER_METRIC and metric and last:

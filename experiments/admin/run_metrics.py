@@ -13,7 +13,7 @@ from experiments.domain.run_status import TERMINAL, RunStatus
 from experiments.models import Run
 from experiments.selectors.results import result_of_run
 from experiments.selectors.runs import revision_of, runs_of
-from experiments.services.comparison_answers import comparison_question, run_summary
+from experiments.services.comparison_answers import comparison_question, run_summary, watched_run
 from governance.admin.live import fragment
 from governance.admin.pages import Visit, page
 from governance.domain import figures, formats
@@ -62,10 +62,8 @@ def metrics_context(
 
 def watched_of(visit: Visit, run: Run, baseline: Run | None) -> dict[str, Any]:
     """Intervals that hold at every look, of a run that the server executes now and of what it gains on the baseline."""
-    from experiments.selectors.watched_runs import watch_run  # loads numpy
-
     key = baseline.run_key if baseline is not None and baseline.status == RunStatus.COMPLETED else ""
-    return watch_run(caller=visit.caller, run_id=run.run_key, baseline=key)
+    return watched_run(caller=visit.caller, run_id=run.run_key, baseline=key)
 
 
 def estimates_of(summary: Mapping[str, Any], watched: Mapping[str, Any] | None) -> dict[Key, dict[str, Any]]:

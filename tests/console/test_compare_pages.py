@@ -155,6 +155,19 @@ def test_settings_change_the_answer_and_wrong_ones_are_said(compared: Compared) 
     assert "Clusters by metadata.thread: 14" in clusters
 
 
+def test_statistics_are_downloaded_as_set(compared: Compared) -> None:
+    old, new = compared.runs
+    client, url = client_of(compared), f"/console/runs/{new.public_id}/export/"
+    form = {"what": "statistics", "format": "json", "baseline": old.public_id}
+
+    answer = client.post(url, {**form, "margin.answer_f1": "0.5", "percent": "90"})
+
+    body = b"".join(answer.streaming_content).decode()
+    assert answer.status_code == 200
+    assert '"confidence": 0.9' in body or '"confidence":0.9' in body
+    assert client.post(url, {**form, "margin.answer_f1": "x"}).status_code == 400
+
+
 def test_a_verdict_is_withheld_while_the_new_side_fails_more() -> None:
     anna = User.objects.create_superuser("anna", "anna@example.org", "anna-anna")
     made = seed_runs(create_project(name="withheld", owner=anna), crashes=((), range(9)))

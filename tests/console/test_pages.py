@@ -220,7 +220,7 @@ def test_quotas_members_and_runs_change_by_post(seeded: Seeded) -> None:
     assert client.get("/console/audit/verify/").status_code == 405
 
 
-@pytest.mark.parametrize("what", ["datapoints", "metrics", "events", "comparison"])
+@pytest.mark.parametrize("what", ["datapoints", "metrics", "events", "comparison", "statistics"])
 def test_files_are_downloaded_by_post_and_audited(seeded: Seeded, what: str) -> None:
     client, run = signed_in(seeded.admin), seeded.runs[1]
     url = f"/console/runs/{run.public_id}/export/"
