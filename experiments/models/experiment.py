@@ -1,7 +1,10 @@
 """Runs that the server executes: what was asked for, who works on it, and every single execution."""
 
-from django.db import models
+from collections.abc import Collection
+
+from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from experiments.domain.experiment_status import DatapointRunStatus, ExperimentStatus, LaneStatus
 from experiments.models.dataset_version import DatapointSnapshot, DatasetVersion
@@ -86,6 +89,15 @@ class Lane(LeasedWork):
     def __str__(self) -> str:
         return f"{self.experiment_id}[{self.number}]"
 
+    @classmethod
+    def note_dispatch(cls, pks: Collection[int]) -> None:
+        """Remember when messages were sent. Lanes that somebody holds at this moment are passed over, not waited for:
+        who sends may hold a lane himself, and the sweep sends what is not noted once more at worst.
+        """
+        with transaction.atomic():
+            free = cls.objects.select_for_update(skip_locked=True).filter(pk__in=pks).order_by("pk")
+            cls.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(dispatched_at=Now())
+
 
 class DatapointRun(LeasedWork):
     """One execution of the target on one datapoint. Ends with exactly one stored session.
@@ -106,6 +118,7 @@ class DatapointRun(LeasedWork):
         default=0, help_text="failures of before the last retry of failed ones, which the retry policy does not count"
     )
     lost_attempts = models.PositiveIntegerField(default=0, help_text="attempts whose worker died")
+    lost_forgiven = models.PositiveIntegerField(default=0, help_text="of these, the ones before that retry")
     session_key = models.UUIDField()
     latency_ms = models.FloatField(null=True, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)

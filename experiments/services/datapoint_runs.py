@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce, Now
 
 from experiments import telemetry
 from experiments.domain.calls import CallFailed
+from experiments.domain.event_row import storable_text
 from experiments.domain.experiment_status import DatapointRunStatus
 from experiments.models import DatapointRun, Lane
 from experiments.services.datapoint_events import EVENTS_PER_DATAPOINT, Outcome, events_of, system_caller
@@ -86,7 +87,9 @@ def claim_rows(lane: Lane, *, count: int) -> list[DatapointRun]:
 def renew_rows(lane: Lane) -> None:
     """Prolong the leases of all rows that this claim of the lane holds. One statement."""
     held = DatapointRun.objects.filter(lease_holder=mark_of(lane), status=DatapointRunStatus.RUNNING)
-    held.update(leased_until=from_now(lease()))
+    with transaction.atomic():
+        _require_lane(lane)
+        held.update(leased_until=from_now(lease()))
 
 
 def store_outcomes(lane: Lane, outcomes: Sequence[Outcome], *, event_type: str, cost_of: CostOf) -> None:
@@ -108,14 +111,14 @@ def store_outcomes(lane: Lane, outcomes: Sequence[Outcome], *, event_type: str, 
 def _stored_in_pieces(lane: Lane, outcomes: Sequence[Outcome], event_type: str, cost_of: CostOf) -> int:
     try:
         return _stored(lane, outcomes, event_type, cost_of)
-    except DataError as error:
+    except (DataError, ValueError) as error:
         if len(outcomes) > 1:
             return sum(_stored_in_pieces(lane, [outcome], event_type, cost_of) for outcome in outcomes)
         (outcome,) = outcomes
-        if outcome.error is not None:
-            raise
         refused = CallFailed(
-            f"The database cannot hold the answer: {error}.", error_class="unstorable", is_transient=False
+            f"The database cannot hold what came of the call ({type(error).__name__}).",
+            error_class="unstorable",
+            is_transient=False,
         )
         return _stored(lane, [replace(outcome, answer=None, judgement=None, error=refused)], event_type, cost_of)
 
@@ -184,6 +187,7 @@ def _require_lane(lane: Lane) -> None:
 
 def _changes(lane: Lane, outcome: Outcome, cost_of: CostOf) -> dict[str, Any]:
     row, error = outcome.row, outcome.error
+    message = "" if error is None else storable_text(error.message)
     if error is None:
         answer = outcome.answer
         assert answer is not None
@@ -204,19 +208,19 @@ def _changes(lane: Lane, outcome: Outcome, cost_of: CostOf) -> dict[str, Any]:
             "attempts": F("attempts") - 1,
             "next_attempt_at": from_now(RELEASED_FOR),
             "error_class": error.error_class,
-            "error_message": error.message,
+            "error_message": message,
         }
     entry = {
         "attempt": row.attempts,
         "error_class": error.error_class,
-        "message": error.message,
+        "message": message,
         "latency_ms": error.latency_ms,
         "at": dt.datetime.fromtimestamp(outcome.ended_ms / 1000, tz=dt.UTC).isoformat(),
     }
     changes: dict[str, Any] = {
         "failures": F("failures") + 1,
         "error_class": error.error_class,
-        "error_message": error.message,
+        "error_message": message,
         "attempt_errors": [*row.attempt_errors, entry][-KEPT_ERRORS:],
     }
     wait = retry_after(lane.experiment.spec["retry"], row, error)

@@ -42,17 +42,21 @@ def end_if_done(*, experiment_id: int) -> bool:
     )
     if not done.exists():
         return False
-    completed = DatapointRun.objects.filter(experiment_id=experiment_id, status=DatapointRunStatus.COMPLETED).exists()
-    to = ExperimentStatus.COMPLETED if completed else ExperimentStatus.FAILED
-    changes: dict[str, object] = {"error_code": "", "error_message": ""}
-    if not completed:
-        first = DatapointRun.objects.filter(experiment_id=experiment_id).order_by("rank").first()
-        if first is not None:
-            changes = {
-                "error_code": first.error_class,
-                "error_message": f"No datapoint was completed; the first failed with: {first.error_message}",
-            }
     with transaction.atomic():
+        # Locked first: a statement that had to wait for somebody's retry would not see what that changed.
+        list(Experiment.objects.select_for_update(no_key=True).filter(pk=experiment_id).values_list("pk"))
+        completed = DatapointRun.objects.filter(
+            experiment_id=experiment_id, status=DatapointRunStatus.COMPLETED
+        ).exists()
+        to = ExperimentStatus.COMPLETED if completed else ExperimentStatus.FAILED
+        changes: dict[str, object] = {"error_code": "", "error_message": ""}
+        if not completed:
+            first = DatapointRun.objects.filter(experiment_id=experiment_id).order_by("rank").first()
+            if first is not None:
+                changes = {
+                    "error_code": first.error_class,
+                    "error_message": f"No datapoint was completed; the first failed with: {first.error_message}",
+                }
         if not done.update(status=to.value, finished_at=Now(), **changes):
             return False
         # Of a worker that died: a retry of failed ones need not wait for its lease.

@@ -110,7 +110,7 @@ def _start(experiment: Experiment) -> None:
     count = min(int(experiment.spec["concurrency"]), lanes.MOST_LANES, experiment.datapoint_runs_count)
     with transaction.atomic():
         experiment.leave(ExperimentStatus.RUNNING, started_at=Coalesce("started_at", Now()))
-        run = Run.objects.select_for_update().get(pk=experiment.run_id)
+        run = Run.objects.select_for_update(no_key=True).get(pk=experiment.run_id)
         Run.objects.move(run.pk, RunStatus.RUNNING, finished_at=None, updated_at=timezone.now())
         Lane.objects.bulk_create(
             [Lane(experiment=experiment, number=number) for number in range(count)], ignore_conflicts=True

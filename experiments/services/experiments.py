@@ -186,7 +186,8 @@ def cancel_experiment(*, caller: Caller, run_id: str) -> Experiment:
     )
     if not changed:
         raise _conflict(experiment, "cancelled", "It has ended already.")
-    # Lanes first: theirs is the first lock of whoever writes to datapoint runs.
+    # Lanes first, in their order: theirs is the first lock of whoever writes to datapoint runs.
+    list(Lane.objects.select_for_update().filter(experiment=experiment).order_by("pk").values_list("pk"))
     Lane.objects.filter(experiment=experiment).update(
         status=LaneStatus.WAITING,
         granted=0,
@@ -256,12 +257,14 @@ def retry_failed(*, caller: Caller, run_id: str) -> int:
     DatapointRun.objects.filter(experiment=experiment, status=DatapointRunStatus.FAILED).update(
         status=DatapointRunStatus.PENDING,
         failures_forgiven=F("failures"),
+        lost_forgiven=F("lost_attempts"),
         next_attempt_at=None,
         finished_at=None,
         latency_ms=None,
         lease_token=F("lease_token") + 1,
     )
     _delete_sessions(caller, sorted(key for _, key in failed))
+    _offer_lanes(experiment)
     if experiment.status in EXPERIMENT_ENDED:
         experiment_endings.move_experiment(
             experiment.pk, ExperimentStatus.RUNNING, finished_at=None, error_code="", error_message=""
@@ -269,7 +272,6 @@ def retry_failed(*, caller: Caller, run_id: str) -> int:
         _move_run(experiment, RunStatus.RUNNING)
     else:
         bump_revisions(project_id=caller.project_id, run_keys=[experiment.run.run_key])
-    _offer_lanes(experiment)
     _record(caller, "experiment.retry_failed", experiment, experiment.run, after={"executions": len(failed)})
     return len(failed)
 
@@ -285,15 +287,18 @@ def _delete_sessions(caller: Caller, keys: list[Any]) -> None:
 
 
 def _offer_lanes(experiment: Experiment) -> None:
-    lanes = Lane.objects.filter(experiment=experiment)
-    lanes.filter(status=LaneStatus.WAITING).update(next_attempt_at=None)
-    dispatch.send_lanes(list(lanes.values_list("pk", flat=True)))
+    """Those that nobody holds; who holds one finds the work by himself."""
+    waiting = Lane.objects.filter(experiment=experiment, status=LaneStatus.WAITING).order_by("pk")
+    pks = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    Lane.objects.filter(pk__in=pks).update(next_attempt_at=None)
+    dispatch.send_lanes(pks)
 
 
 def _experiment(caller: Caller, run_id: str, *, lock: bool = False) -> Experiment:
     rows = Experiment.objects.filter(project_id=caller.project_id, run__run_key=run_id)
     if lock:
-        rows = rows.select_for_update(of=("self",))
+        # No key lock: rows that refer to it are checked for that at their commit and must not wait for us.
+        rows = rows.select_for_update(of=("self",), no_key=True)
     found = rows.select_related("run", "dataset_version", "project").first()
     if found is not None:
         return found

@@ -107,6 +107,7 @@ class Turn:
             if self._under_way:
                 self.access.close()
             pool.shutdown(wait=True, cancel_futures=True)
+            self._put_back(len(self._under_way) + len(self._ended))
         return datapoint_runs.seconds_until_due(self.lane)
 
     def _claim(self, pool: ThreadPoolExecutor) -> bool:
@@ -120,17 +121,23 @@ class Turn:
             experiment_endings.pause_by_itself(experiment_id=self.experiment.pk, code=error.code, message=error.message)
             self._may_claim = False
             return False
-        rows = datapoint_runs.claim_rows(self.lane, count=free)
-        ingestion_quota.put_back(
-            project_id=self.experiment.project_id, events=EVENTS_PER_DATAPOINT * (free - len(rows))
-        )
+        try:
+            rows = datapoint_runs.claim_rows(self.lane, count=free)
+        except BaseException:
+            self._put_back(free)
+            raise
+        self._put_back(free - len(rows))
         for row in rows:
             row.experiment = self.experiment
-            if row.lost_attempts > datapoint_runs.MOST_LOST_ATTEMPTS:
+            if row.lost_attempts - row.lost_forgiven > datapoint_runs.MOST_LOST_ATTEMPTS:
                 self._ended.append(_hopeless(row))
             else:
                 self._under_way[pool.submit(self._execute, row)] = row
         return bool(rows)
+
+    def _put_back(self, datapoints: int) -> None:
+        """Events that were taken from the quota for datapoints that will not be stored here."""
+        ingestion_quota.put_back(project_id=self.experiment.project_id, events=EVENTS_PER_DATAPOINT * datapoints)
 
     def _execute(self, row: DatapointRun) -> Outcome:
         """On a thread: call, then judge."""
@@ -183,7 +190,7 @@ class Turn:
         outcomes = [outcome for outcome in self._ended if not _is_cut_off(outcome)]
         cut_off = len(self._ended) - len(outcomes)
         self._ended.clear()
-        ingestion_quota.put_back(project_id=self.experiment.project_id, events=EVENTS_PER_DATAPOINT * cut_off)
+        self._put_back(cut_off)
         if not outcomes:
             return
         datapoint_runs.store_outcomes(
