@@ -131,7 +131,9 @@ def statistics_of(
         [key for key in crashed_datapoints(side) if key in common] for side in (sides.old, sides.new)
     )
     clusters = _attributes(sides, caller, "cluster", options.cluster)
-    bounds, warnings = bounds_of(both, options, runs=(sides.new.run, sides.old.run), failed={*failed_old, *failed_new})
+    bounds, warnings = bounds_of(
+        both, options, runs=(sides.new.run, sides.old.run), common=sides.common, failed=[*failed_old, *failed_new]
+    )
     scores = [
         MetricScores(
             metric_of(each, options, bounds.get(place)), _among(each.old, sides.common), _among(each.new, sides.common)
@@ -222,12 +224,17 @@ def scored(column: Column | None) -> dict[str, float | None]:
 
 
 def bounds_of(
-    both: Sequence[ComparedColumns], options: ComparisonOptions, *, runs: Sequence[Run], failed: Iterable[str]
+    both: Sequence[ComparedColumns],
+    options: ComparisonOptions,
+    *,
+    runs: Sequence[Run],
+    common: Sequence[str],
+    failed: Iterable[str],
 ) -> tuple[dict[int, Bounds], list[str]]:
     """(bounds by place of the metric, warnings).
 
     Bounds of the request that do not hold are refused; those that a run declares are left out with a warning.
-    `missing=worst` needs them for every metric as soon as anything failed.
+    `missing=worst` needs them for every metric in which a common datapoint failed or was scored on one side alone.
     """
     said: dict[str, Bounds] = {}
     for run in reversed(runs):
@@ -252,10 +259,15 @@ def bounds_of(
                 f"{told}. Give wider ones.", field="bounds", value=f"{name[:100]}={bounds[0]:g}:{bounds[1]:g}"
             )
         warnings.append(f"{told}. They are not used.")
-    lacking = [each.figures.metric_name for place, each in enumerate(both) if place not in found]
-    if options.missing == "worst" and lacking and any(failed):
+    any_failed = any(failed)
+    lacking = [
+        each.figures.metric_name
+        for place, each in enumerate(both)
+        if options.missing == "worst" and place not in found and (any_failed or _is_one_sided(each, common))
+    ]
+    if lacking:
         raise InvalidInput(
-            f"missing=worst needs the bounds of every metric, and {lacking[0][:100]!r} has none: add "
+            f"missing=worst needs the bounds of every metric with gaps, and {lacking[0][:100]!r} has none: add "
             f"bounds={lacking[0][:100]}=low:high, or compare only metrics with bounds (metric=…).",
             field="missing",
             value="worst",
@@ -323,6 +335,14 @@ def _values(each: ComparedColumns) -> Iterable[float]:
     for side in (each.old, each.new):
         if side is not None:
             yield from side.by_datapoint.values()
+
+
+def _is_one_sided(each: ComparedColumns, common: Sequence[str]) -> bool:
+    """Whether one run alone has a score of some common datapoint."""
+    if each.old is None or each.new is None:
+        return False
+    old, new = scored(each.old), scored(each.new)
+    return any((old.get(key) is None) != (new.get(key) is None) for key in common)
 
 
 def _movers(each: ComparedColumns) -> Any:

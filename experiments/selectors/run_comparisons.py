@@ -1,11 +1,11 @@
 """Several runs on the same datapoints: candidates against one baseline, and all pairs of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-from experiments.domain.comparison_options import ComparisonOptions
+from experiments.domain.comparison_options import Bounds, ComparisonOptions
 from experiments.domain.run_status import RunStatus
 from experiments.domain.statistics.comparison import PairedComparison, is_withheld
 from experiments.domain.statistics.failures import Failures, count_failures
@@ -114,12 +114,15 @@ def _rows(
         every += both
         if options.metrics:
             both = [each for each in both if each.figures.metric_name in options.metrics]
-        failed = [*crashed_datapoints(baseline), *crashed_datapoints(side)]
-        bounds, said = bounds_of(both, options, runs=(side.run, baseline.run), failed=failed)
+        common = frozenset(sides.common)
+        failed = [key for run in (baseline, side) for key in crashed_datapoints(run) if key in common]
+        bounds, said = bounds_of(both, options, runs=(side.run, baseline.run), common=sides.common, failed=failed)
         warnings += [text for text in said if text not in warnings]
         for place, each in enumerate(both):
             key = (each.figures.metric_name, each.figures.event_name, each.figures.event_type)
-            row = found.setdefault(key, _Row(key, metric_of(each, options, bounds.get(place))))
+            own = bounds.get(place)
+            row = found.setdefault(key, _Row(key, metric_of(each, options, own)))
+            row.metric = replace(row.metric, bounds=_wider(row.metric.bounds, own))
             row.columns[side.run.run_key] = each
         if len(both) < len(columns):
             warnings.append(f"Not every metric is in both {side.run.run_key[:60]} and the baseline.")
@@ -129,6 +132,11 @@ def _rows(
     if (first := primary_of(firsts, options.primary, candidates[-1])) is not None:
         rows.insert(0, rows.pop(first))
     return rows, warnings if not options.metrics else [text for text in warnings if "Not every" not in text]
+
+
+def _wider(first: Bounds | None, second: Bounds | None) -> Bounds | None:
+    """Bounds that hold for the runs of both; None where one has none."""
+    return None if first is None or second is None else (min(first[0], second[0]), max(first[1], second[1]))
 
 
 def _metric(

@@ -81,6 +81,20 @@ def test_a_run_that_fails_more_is_called_better_by_no_table(project, caller):
     assert (failures["new"], failures["old"], failures["new_fails_more"]) == (12, 0, True)
 
 
+def test_bounds_of_several_runs_hold_for_all_of_them(project, caller):
+    bounds = [{"accuracy": [0, 1]}, {"accuracy": [0, 1]}, {"accuracy": [0, 2]}]
+    runs = [filled(project, BASE, metadata={"bounds": each}) for each in bounds]
+    make_session(project, runs[0].run_key, "d10", metrics={"accuracy": 0.9, "ok": True})
+    make_session(project, runs[1].run_key, "d10", error="boom")
+    make_session(project, runs[2].run_key, "d10", metrics={"accuracy": 1.5, "ok": True})
+    found = many(caller, runs, missing="worst", primary="accuracy")["metrics"][0]["comparisons"]
+    assert [entry["statistics"]["evidence"]["filled_arm"] for entry in found] == [1, 0]
+    runs[2].metadata = {"bounds": {"accuracy": [0, 1]}}  # which do not hold there: no bounds for the metric
+    assert many(caller, runs, primary="accuracy")["warnings"] != []
+    with pytest.raises(InvalidInput, match="missing=worst"):
+        many(caller, runs[1:], missing="worst", metrics=("accuracy",))
+
+
 def test_runs_in_progress_get_neither_intervals_nor_verdicts(project, caller):
     base = filled(project, BASE)
     new = filled(project, [value + 0.1 for value in BASE], status="running")

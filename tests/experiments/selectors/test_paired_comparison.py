@@ -133,6 +133,11 @@ def test_failures_may_count_as_the_worst_value(project, caller):
     make_session(project, crashed.run_key, "d16", error="boom")
     with pytest.raises(InvalidInput, match="bounds=accuracy=low:high"):
         compared(caller, crashed, old, missing="worst")
+    gap = filled(project, NEW[:-1])  # no failure, and yet no score on one side
+    make_session(project, gap.run_key, "d7")
+    with pytest.raises(InvalidInput, match="bounds=accuracy=low:high"):
+        compared(caller, gap, old, missing="worst")
+    assert compared(caller, filled(project, NEW), filled(project, OLD), missing="worst").metrics[0].statistics.p
     with pytest.raises(InvalidInput, match="do not hold"):
         compared(caller, new, old, bounds={"accuracy": (0.0, 0.75)})
 
