@@ -185,6 +185,7 @@ def run_part(visit: Visit, run: Run) -> dict[str, Any]:
     context = part_context(experiment)
     ended = experiment.status in EXPERIMENT_ENDED
     progress: Progress = context["progress"]
+    failed = progress.counts[DatapointRunStatus.FAILED]
     baseline = None
     if experiment.baseline_run_key:
         baseline = Run.objects.filter(project_id=run.project_id, run_key=experiment.baseline_run_key).first()
@@ -196,7 +197,7 @@ def run_part(visit: Visit, run: Run) -> dict[str, Any]:
         "can_pause": experiment.status == ExperimentStatus.RUNNING,
         "can_resume": experiment.status == ExperimentStatus.PAUSED,
         "can_cancel": not ended,
-        "retries": progress.counts[DatapointRunStatus.FAILED] if experiment.status in RETRIED else 0,
+        "retries": noun(experiment, failed) if failed and experiment.status in RETRIED else "",
         "baseline": baseline,
     }
 

@@ -154,9 +154,9 @@ def test_viewers_read_and_find_nothing_to_press(made: SeededExperiments) -> None
         (
             "completed",
             "Executed by the server: 11 of 11 datapoints done, 2 failed; 15 calls,",
-            {"Retry failed (2)", "Re-run"},
+            {"Retry failed (2 datapoints)", "Re-run"},
         ),
-        ("failed", "Failed. No datapoint was completed", {"Retry failed (11)", "Re-run"}),
+        ("failed", "Failed. No datapoint was completed", {"Retry failed (11 datapoints)", "Re-run"}),
         ("cancelled", "Cancelled. 5 of 12 datapoints were completed and are kept.", {"Re-run"}),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_run_says_where_it_is_and_offers_what_is_possible(
     page = client.get(run_url(made, status)).content.decode()
 
     assert words in text_of(page)
-    offered = set(re.findall(r">((?:Cancel|Pause|Resume) run|Retry failed \(\d+\)|Re-run)<", page))
+    offered = set(re.findall(r">((?:Cancel|Pause|Resume) run|Retry failed \(\d+ datapoints\)|Re-run)<", page))
     assert offered == buttons
     assert "Re-run as new…" in page
     assert ("data-live=" in page) == (status in ("queued", "preparing", "running"))
@@ -321,13 +321,15 @@ def test_versions_outlive_their_dataset(made: SeededExperiments, client: Client)
         "version diff",
         "configurations",
         "schedules",
+        "schedule",
+        "new experiment",
         "runs",
     ],
 )
 def test_queries_do_not_grow_with_rows(
     made: SeededExperiments, client: Client, name: str, django_assert_max_num_queries, django_assert_num_queries
 ) -> None:
-    url = {**pages_of(made), "runs": "/console/runs/"}[name]
+    url = {**pages_of(made), **writing_pages_of(made), "runs": "/console/runs/"}[name]
     client.get(url)
     with django_assert_max_num_queries(30) as first:
         client.get(url)
