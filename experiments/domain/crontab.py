@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cron_descriptor import ExpressionDescriptor, Options  # type: ignore[import-untyped]
+from cron_descriptor import ExpressionDescriptor, Options
 
 # 29 February on one weekday comes every 28 years, and twelve years later over a century without a leap year.
 _DAYS_AHEAD = 41 * 366

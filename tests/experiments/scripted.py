@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from experiments.services.experiment_access import Pinned
-
 from experiments.dispatch import PREPARE_EXPERIMENT, TAKE_TURN
 from experiments.domain.calls import CallAnswer, CallFailed, Case, Judgement
 from experiments.domain.experiment_spec import ExperimentSpec
 from experiments.services import experiment_preparation, turns
+from experiments.services.experiment_access import Pinned
 
 Script = Callable[[Case, int], Any]
 

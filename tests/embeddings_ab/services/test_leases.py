@@ -9,9 +9,9 @@ from django.db import OperationalError, connections
 from embeddings_ab.domain.statuses import ArmStatus, CollectionStatus, TestStatus
 from embeddings_ab.models import AbTest, Arm, Collection, Embedding, QueryResult
 from embeddings_ab.services import ab_tests, arm_runs, collection_builds, decisions, embedding_cache, progress
-from governance.services.heartbeats import Heartbeat, lease
 from governance.models.leased_work import LeaseLost
 from governance.outbound import limiter
+from governance.services.heartbeats import Heartbeat, lease
 from tests.embeddings_ab.factories import QUERIES, TEXTS, make_caller, make_corpus, make_query_set
 from tests.embeddings_ab.pipeline import started
 from tests.embeddings_ab.provider_server import ProviderServer
