@@ -9,6 +9,7 @@ from governance.admin.pages import Visit, clean, page
 from governance.domain import curves, formats
 from governance.domain.actions import Action
 
+FEWEST_RUNS = 8  # of fewer there are too few orders for a change at 5 %
 FILTERS = ("name", "dataset", "tag", "schedule")
 
 
@@ -98,6 +99,9 @@ def sentence_of(trend: dict[str, Any], lines: list[dict[str, Any]]) -> str:
         return f"No run has {name} yet."
     changed = [line for line in lines if line["change"]]
     runs = formats.plural(len(lines), "run")
+    if not changed and len(lines) < FEWEST_RUNS:
+        latest = f"{name} is {lines[-1]['shown']} in the latest of {runs}"
+        return f"{latest}; a change of level can be shown from {FEWEST_RUNS} runs on."
     if not changed:
         return f"{name} shows no change of level over {runs}; it is {lines[-1]['shown']} in the latest."
     last = changed[-1]
