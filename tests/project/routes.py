@@ -133,6 +133,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "retry": {"max_attempts": 2},
         "tags": ["t"],
         "bounds": {"score": [0, 1]},
+        "passing_ranges": {"score": {"min": 1}},
     }
     return {
         "POST session/start": {"session": session},

@@ -20,7 +20,8 @@ def refusal(data):
 
 
 def test_a_good_specification_is_read_with_its_defaults():
-    read = read_experiment_spec({**GOOD, "evaluators": [{"name": "exact_match"}], "bounds": {"a": [0, 1]}})
+    rules = {"bounds": {"a": [0, 1]}, "passing_ranges": {"a": {"min": 0.5}, "b": {"min": 1, "max": 1}}}
+    read = read_experiment_spec({**GOOD, "evaluators": [{"name": "exact_match"}], **rules})
 
     assert isinstance(read.target, HttpTarget)
     assert (read.repetitions, read.evaluators[0].metric, read.bounds) == (1, "exact_match", {"a": (0.0, 1.0)})
@@ -60,6 +61,15 @@ def test_a_good_specification_is_read_with_its_defaults():
         ({"bounds": {"score": [1]}}, "bounds.score.1", None, "missing"),
         ({"bounds": {"score": [1, 0]}}, "bounds.score", None, "lowest value first"),
         ({"bounds": {"score": 1}}, "bounds.score", 1, "Give a list"),
+        ({"passing_ranges": {"a": 5}}, "passing_ranges.a", None, '{"min": number}'),
+        ({"passing_ranges": {"a": {}}}, "passing_ranges.a", None, '{"min": number}'),
+        ({"passing_ranges": {"a": {"mn": 1}}}, "passing_ranges.a.mn", None, '{"min": number}'),
+        ({"passing_ranges": {"a": {"min": "x"}}}, "passing_ranges.a.min", "x", "give a number"),
+        ({"passing_ranges": {"a": {"max": True}}}, "passing_ranges.a.max", "True", "give a number"),
+        ({"passing_ranges": {"a": {"min": 2, "max": 1}}}, "passing_ranges.a.min", 2, "nothing could pass"),
+        ({"repetitions": True}, "repetitions", True, "give a number"),
+        ({"retry": {"max_attempts": True}}, "retry.max_attempts", True, "give a number"),
+        ({"bounds": {"a": [False, 2]}}, "bounds.a.0", False, "give a number"),
         ({"tags": ["a", ""]}, "tags.1", "", "at least 1 character"),
         ({"repetition": 2}, "repetition", 2, "Did you mean 'repetitions'?"),
         ({"name": None}, "name", None, "string"),
