@@ -15,9 +15,10 @@ from django.utils import timezone
 from experiments import dispatch
 from experiments.domain.experiment_status import ExperimentStatus
 from experiments.domain.run_status import RunStatus
-from experiments.models import DatapointRun, DatasetVersionItem, Experiment, Lane, Run
+from experiments.models import DatasetVersionItem, Experiment, Lane, Run
 from experiments.services import experiment_endings, lanes
 from experiments.services.datapoint_events import session_key_of
+from experiments.services.datapoint_run_writer import NewDatapointRun, insert_datapoint_runs
 from experiments.services.event_writer import bump_revisions
 from governance.models.leased_work import LeaseLost
 from governance.services.heartbeats import Heartbeat, lease
@@ -85,11 +86,10 @@ def _write_rows(experiment: Experiment, beat: Heartbeat) -> None:
     items = DatasetVersionItem.objects.filter(version_id=experiment.dataset_version_id).order_by("position")
     found = list(items.values_list("snapshot_id", "snapshot__datapoint_key"))
     ranks = random_order(experiment.seed, len(found))
-    block: list[DatapointRun] = []
+    block: list[NewDatapointRun] = []
     for (snapshot_id, key), rank in zip(found, ranks, strict=True):
         block += [
-            DatapointRun(
-                experiment=experiment,
+            NewDatapointRun(
                 snapshot_id=snapshot_id,
                 datapoint_key=key,
                 repetition=repetition,
@@ -100,10 +100,10 @@ def _write_rows(experiment: Experiment, beat: Heartbeat) -> None:
         ]
         if len(block) >= BLOCK:
             beat.check()
-            DatapointRun.objects.bulk_create(block, ignore_conflicts=True)
+            insert_datapoint_runs(experiment_id=experiment.pk, rows=block)
             block = []
     beat.check()
-    DatapointRun.objects.bulk_create(block, ignore_conflicts=True)
+    insert_datapoint_runs(experiment_id=experiment.pk, rows=block)
 
 
 def _start(experiment: Experiment) -> None:

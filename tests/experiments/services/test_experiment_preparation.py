@@ -3,12 +3,14 @@
 import datetime as dt
 
 import pytest
+from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from experiments.domain.experiment_spec_errors import read_experiment_spec
 from experiments.domain.wire_datasets import DatapointContent
-from experiments.models import Experiment, Lane
+from experiments.models import DatapointRun, Experiment, Lane
 from experiments.services import experiment_preparation, experiments, turns
+from experiments.services.datapoint_events import session_key_of
 from experiments.services.datasets import add_rows, create_dataset
 from governance import dispatch
 from tests.experiments.scripted import script_access
@@ -58,3 +60,21 @@ def test_the_oldest_comes_first_and_one_whose_worker_died_waits_again(start):
     experiment_preparation.prepare_next()
 
     assert {e.pk: e.status for e in Experiment.objects.all()} == {first.pk: "running", second.pk: "queued"}
+
+
+def test_rows_written_in_bulk_are_those_that_the_model_would_write(start):
+    experiment = start("bulk")
+    experiment_preparation.prepare_experiment(experiment_id=experiment.pk)
+    rows = list(DatapointRun.objects.filter(experiment=experiment).order_by("rank"))
+    assert [row.rank for row in rows] == [0, 1, 2]
+    for row in rows:
+        wanted = DatapointRun(
+            pk=row.pk,
+            experiment=experiment,
+            snapshot_id=row.snapshot_id,
+            datapoint_key=row.snapshot.datapoint_key,
+            repetition=0,
+            rank=row.rank,
+            session_key=session_key_of(experiment, row.datapoint_key, 0),
+        )
+        assert model_to_dict(row) == model_to_dict(wanted)

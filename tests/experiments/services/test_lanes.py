@@ -67,23 +67,23 @@ def test_a_preparation_that_died_is_done_again_in_the_same_order(queue, monkeypa
     project = make_project()
     experiment = make_experiment(project, status="queued", version=make_version(project, datapoints=7))
     monkeypatch.setattr(experiment_preparation, "BLOCK", 2)
-    original, written = DatapointRun.objects.bulk_create, []
+    original, written = experiment_preparation.insert_datapoint_runs, []
 
     class Killed(BaseException):
         pass
 
-    def dies(block, **options):
+    def dies(*, experiment_id, rows):
         if len(written) == 2:
             raise Killed
-        written.append(len(block))
-        return original(block, **options)
+        written.append(len(rows))
+        original(experiment_id=experiment_id, rows=rows)
 
-    monkeypatch.setattr(DatapointRun.objects, "bulk_create", dies)
+    monkeypatch.setattr(experiment_preparation, "insert_datapoint_runs", dies)
     with pytest.raises(Killed):
         experiment_preparation.prepare_experiment(experiment_id=experiment.pk)
     before = dict(DatapointRun.objects.values_list("datapoint_key", "rank"))
     assert len(before) == 4
-    monkeypatch.setattr(DatapointRun.objects, "bulk_create", original)
+    monkeypatch.setattr(experiment_preparation, "insert_datapoint_runs", original)
     experiment_preparation.prepare_experiment(experiment_id=experiment.pk)  # its lease holds
     assert DatapointRun.objects.count() == 4
 
