@@ -21,7 +21,7 @@ from experiments.models import Metric
 from experiments.selectors.configurations import find_configuration, find_version
 from governance.domain.caller import Caller
 from governance.domain.errors import InvalidInput, NotFound
-from governance.domain.provider_patterns import canonical_url
+from governance.domain.provider_patterns import LOCAL_PROVIDERS, canonical_url
 from governance.outbound import addresses
 from governance.services import providers, secrets
 
@@ -34,7 +34,8 @@ class Pinned:
     """`document` is what an experiment stores; `provider` is whose limit of calls holds.
 
     document: `target` and `evaluators` say what was found under the names of the specification, `run_metadata` is to
-    become part of the run's metadata.
+    become part of the run's metadata. A target of this machine counts as the provider of the first model that judges:
+    more calls at once than that one has slots would only wait in its queue, until their deadlines.
     """
 
     document: Json
@@ -62,7 +63,8 @@ def pin(*, caller: Caller, spec: ExperimentSpec, earlier: Mapping[str, Any] | No
             )
         evaluators.append(_evaluator(caller, evaluator, f"evaluators.{at}", kept[at] if at < len(kept) else None))
     document = {"target": target, "evaluators": evaluators, "run_metadata": _run_metadata(spec, evaluators)}
-    return Pinned(document, provider)
+    judges = [pinned["content"]["model_provider"] for pinned in evaluators if _is_judged(pinned)]
+    return Pinned(document, judges[0] if judges and provider in LOCAL_PROVIDERS else provider)
 
 
 def _target(caller: Caller, spec: ExperimentSpec, earlier: Mapping[str, Any] | None) -> tuple[Json, str]:
@@ -140,7 +142,7 @@ def _evaluator(caller: Caller, evaluator: EvaluatorSpec, field: str, earlier: Ma
         pinned = {"builtin": evaluator.name, "options": evaluator.options}
     else:
         pinned = dict(earlier) if earlier else _metric(caller, evaluator, field)
-        is_judged = pinned["content"]["type"] == "LLM"
+        is_judged = _is_judged(pinned)
         _check_metric(caller, evaluator, pinned, field)
     if (evaluator.base_url or evaluator.secret) and not is_judged:
         name = "base_url" if evaluator.base_url else "secret"
@@ -148,6 +150,10 @@ def _evaluator(caller: Caller, evaluator: EvaluatorSpec, field: str, earlier: Ma
             f"Field '{field}.{name}' is for metrics of type LLM alone; leave it out.", field=f"{field}.{name}"
         )
     return pinned
+
+
+def _is_judged(pinned: Mapping[str, Any]) -> bool:
+    return "content" in pinned and pinned["content"]["type"] == "LLM"
 
 
 def _metric(caller: Caller, evaluator: EvaluatorSpec, field: str) -> Json:

@@ -1,5 +1,6 @@
 """Evaluators on the server: values as the SDK stores them; one that fails fails alone."""
 
+import contextlib
 import json
 import threading
 import time
@@ -7,11 +8,13 @@ import time
 import pytest
 
 from experiments.adapters import judges as module
+from experiments.adapters import outbound_calls
 from experiments.adapters.judges import BuiltinJudge, CallableJudge, Judges, ModelJudge, check_options
 from experiments.adapters.outbound_calls import Outlet, Slots
 from experiments.domain import builtin_evaluators
 from experiments.domain.calls import Case
 from governance.domain.errors import InvalidInput
+from governance.outbound import limiter
 from governance.outbound.client import GuardedClient
 from tests.governance.outbound.servers import mute_port, serving
 
@@ -190,6 +193,18 @@ def test_a_judge_that_is_busy_is_asked_again() -> None:
     with says(400, "[[3]]") as server:
         assert judged(model(server.port))[1]["tone"].startswith("client_error: ")
     assert len(server.seen) == 1
+
+
+def test_waiting_for_a_slot_of_the_provider_is_no_try(monkeypatch) -> None:
+    monkeypatch.setattr(outbound_calls, "SLOT_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(outbound_calls, "_TURN_SECONDS", 0.05)
+    with says("[[3]]") as server, contextlib.ExitStack() as taken:
+        for _ in range(4):
+            taken.enter_context(limiter.slot(project_id=1, provider="openai", limit=4, lease_seconds=60.0))
+        assert judged(model(server.port), deadline=0.5)[1]["tone"].startswith("rate_limited: ")
+        assert server.seen == []
+        threading.Timer(1.0, taken.close).start()  # many times what three tries would wait
+        assert judged(model(server.port))[0]["tone"] == 3.0
 
 
 @pytest.mark.parametrize("text", ["four", "[[9]]", '{"score": "4"}', "[[1]] [[2]]"])

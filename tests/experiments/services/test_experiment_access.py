@@ -94,6 +94,10 @@ def test_the_providers_are_named_for_rules_and_limits(caller) -> None:
     assert pinned(caller, HTTP).provider == "http"
     assert pinned(caller, CALLABLE).provider == "callable"
     assert pinned(caller, CHAT).provider == "openai"
+    # Without a limit of its own, a function would make its judge's queue grow until datapoints are not judged.
+    metric(caller, **LLM)
+    assert pinned(caller, CALLABLE, JUDGE).provider == "openai"
+    assert pinned(caller, HTTP, JUDGE).provider == "http"
 
 
 def test_a_configuration_is_pinned_with_its_parameters(caller) -> None:
