@@ -16,7 +16,7 @@ from experiments.api.serializers import RunOut, RunWithEventsOut
 from experiments.domain.aggregation import AGGREGATES, DEFAULT_AGGREGATE
 from experiments.domain.comparison_options import one_of, options_from
 from experiments.models import Run
-from experiments.selectors.runs import get_run, runs_of
+from experiments.selectors.runs import run_not_found, runs_of
 from experiments.services import exports
 from experiments.services.comparison_exports import export_comparison_statistics
 from governance.api.authentication import caller_of
@@ -52,7 +52,10 @@ class RunDetail(ProjectView):
 
     @extend_schema(operation_id="get_run", summary="Show a run", responses=RunWithEventsOut)
     def get(self, request: Request, run_id: str) -> Response:
-        run = get_run(caller=caller_of(request), run_key=run_id)
+        runs = runs_of(caller_of(request)).select_related("experiment__dataset_version")
+        run = runs.filter(run_key=run_id).first()
+        if run is None:
+            raise run_not_found(run_id)
         return Response(RunWithEventsOut(run).data)
 
 

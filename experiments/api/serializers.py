@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from experiments.api.experiment_shapes import PinnedDatasetOut
 from experiments.models import EVENT_TYPES, Run
 
 
@@ -64,9 +65,15 @@ class RunOut(serializers.Serializer[Any]):
 
 
 class RunWithEventsOut(RunOut):
-    """A run with the session ids its client reported."""
+    """A run with the session ids its client reported, or the dataset version that it was pinned to by the server."""
 
     event_ids = serializers.JSONField()
+    dataset_version = PinnedDatasetOut(
+        source="experiment.dataset_version",
+        default=None,
+        allow_null=True,
+        help_text="of runs that the server executes; null for those of clients",
+    )
 
 
 class EventOut(serializers.Serializer[Any]):

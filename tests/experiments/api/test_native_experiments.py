@@ -50,6 +50,18 @@ def test_creating_answers_202_with_the_run_and_where_to_go_on(api, spec):
         assert api.get(link).status_code == 200
 
 
+def test_the_run_shows_the_version_that_it_is_pinned_to(api, project, django_assert_num_queries):
+    experiment = make_experiment(project, run_key="r")
+    Run.objects.create(project=project, run_key="own")
+    api.get("/api/v1/runs/r")
+
+    with django_assert_num_queries(2):  # key, run
+        shown = api.get("/api/v1/runs/r").json()
+
+    assert shown["dataset_version"]["version_id"] == experiment.dataset_version.public_id
+    assert api.get("/api/v1/runs/own").json()["dataset_version"] is None
+
+
 def test_a_repeated_create_makes_one_run(api, spec):
     key = {"idempotency-key": "once"}
     first, second = (post(api, URL, spec, **key) for _ in range(2))
