@@ -172,7 +172,7 @@ class FailuresOfRunOut(serializers.Serializer[Any]):
     common_datapoints = serializers.IntegerField()
     new = serializers.IntegerField()
     old = serializers.IntegerField()
-    p = serializers.FloatField(help_text="exact McNemar, two-sided")
+    p = number("exact McNemar, two-sided; null while a run is in progress")
     new_fails_more = serializers.BooleanField()
 
 

@@ -247,13 +247,14 @@ def _is_withheld(loser: RunScores, winner: RunScores, metric: Metric, setting: S
 
 
 def _failures(baseline: Computation, side: Computation, runs: dict[str, "_RunOf"]) -> dict[str, Any]:
-    found = _counted(runs[baseline.run.run_key], runs[side.run.run_key])
+    old, new = runs[baseline.run.run_key], runs[side.run.run_key]
+    found = _counted(old, new)
     return {
         "run_id": side.run.run_key,
         "common_datapoints": found.executed,
         "new": found.arm,
         "old": found.control,
-        "p": found.p,
+        "p": found.p if old.is_complete and new.is_complete else None,
         "new_fails_more": found.arm_fails_more,
     }
 

@@ -98,7 +98,9 @@ def test_bounds_of_several_runs_hold_for_all_of_them(project, caller):
 def test_runs_in_progress_get_neither_intervals_nor_verdicts(project, caller):
     base = filled(project, BASE)
     new = filled(project, [value + 0.1 for value in BASE], status="running")
-    statistics = many(caller, [base, new])["metrics"][0]["comparisons"][0]["statistics"]
+    found = many(caller, [base, new])
+    assert found["failures"][0]["p"] is None
+    statistics = found["metrics"][0]["comparisons"][0]["statistics"]
     assert (statistics["verdict"], statistics["reason"]) == ("undecided", "incomplete")
     assert [statistics[name] for name in ("interval_low", "interval_high", "p", "adjusted_p")] == [None] * 4
 
