@@ -98,7 +98,7 @@ def test_paused_run_calls_nobody_and_resumes_where_it_was(cluster, client, targe
     client.post(f"/api/v1/experiments/{run}/pause")
     wait_for(lambda: target.in_flight == 0, "the end of the calls", 5)
     calls = len(target.calls("paused").calls)
-    time.sleep(2)
+    time.sleep(1)
     assert len(target.calls("paused").calls) == calls < 40
     assert client.status(run) == "paused"
     client.post(f"/api/v1/experiments/{run}/resume")
