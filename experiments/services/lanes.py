@@ -127,7 +127,10 @@ def others_wait(experiment_id: int) -> bool:
 
 
 def _neediest(experiment_id: int) -> Lane | None:
-    """A lane of the experiment that waits longest without any worker, if it is another one than this."""
+    """A lane of the other experiment that waits longest without any worker.
+
+    The experiment itself has no worker either between two turns, and often the older messages.
+    """
     worked_on = Lane.objects.filter(HELD, experiment_id=OuterRef("experiment_id"))
     waiting = Lane.objects.filter(
         Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=Now()),
@@ -135,9 +138,8 @@ def _neediest(experiment_id: int) -> Lane | None:
         Q(asked_at__isnull=True) | Q(asked_at__lt=from_now(-ASKED_RECENTLY)),
         status=LaneStatus.WAITING,
         experiment__status=ExperimentStatus.RUNNING,
-    )
-    found = waiting.select_related("experiment").order_by(F("dispatched_at").asc(nulls_first=True), "pk").first()
-    return found if found is not None and found.experiment_id != experiment_id else None
+    ).exclude(experiment_id=experiment_id)
+    return waiting.select_related("experiment").order_by(F("dispatched_at").asc(nulls_first=True), "pk").first()
 
 
 def _asking(lane: Lane) -> list[int]:

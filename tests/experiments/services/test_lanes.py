@@ -144,3 +144,15 @@ def test_the_sweep_ends_what_nobody_ended(queue):
     experiment_sweeps.send_lost_work()
     assert list(Experiment.objects.order_by("pk").values_list("status", flat=True)) == ["completed", "running"]
     assert Experiment.objects.get(pk=done.pk).run.status == "completed"
+
+
+def test_between_its_turns_a_long_run_gives_its_worker_to_a_short_one_that_came_later(queue):
+    project = make_project()
+    long, short = make_experiment(project), make_experiment(project)
+    lanes_of_long = Lane.objects.bulk_create([Lane(experiment=long, number=n) for n in range(4)])
+    Lane.objects.update(dispatched_at=LONG_AGO)
+    Lane.objects.create(experiment=short, number=0, dispatched_at="2020-01-02T00:00Z")
+
+    taken = lanes.claim_lane(lane_id=lanes_of_long[1].pk)
+
+    assert taken.experiment_id == short.pk

@@ -24,7 +24,7 @@ def sent(monkeypatch) -> list[int]:
     ids: list[int] = []
 
     class App:
-        def send_task(self, name, args, retry):
+        def send_task(self, name, args, retry, countdown):
             assert name == "governance.tasks.audit.verify_audit_chain"
             ids.extend(args)
 
@@ -81,7 +81,7 @@ def test_a_request_needs_the_right(caller, sent):
 
 def test_a_broker_that_is_away_refuses_nobody(caller, monkeypatch, django_capture_on_commit_callbacks):
     class App:
-        def send_task(self, name, args, retry):
+        def send_task(self, name, args, retry, countdown):
             raise ConnectionRefusedError("no broker")
 
     monkeypatch.setattr(dispatch, "current_app", App())
