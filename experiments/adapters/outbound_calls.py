@@ -64,7 +64,9 @@ class Outlet:
                 ) from None
             except DomainError as error:
                 ms = (time.perf_counter() - started) * 1_000
-                raise failed(error, latency_ms=ms, redaction=self.redaction) from error
+                raise failed(
+                    error, latency_ms=ms, redaction=self.redaction, deadline_seconds=deadline_seconds
+                ) from error
         return replace(answer, content=self.redaction.of_bytes(answer.content)), latency_ms
 
     def close(self) -> None:
@@ -98,8 +100,8 @@ class Outlet:
             return
 
 
-def failed(error: DomainError, *, latency_ms: float, redaction: Redaction) -> CallFailed:
-    """An error of the guarded client as a failed call; what a 4xx answer says goes into the message."""
+def failed(error: DomainError, *, latency_ms: float, redaction: Redaction, deadline_seconds: float) -> CallFailed:
+    """An error of the guarded client as a failed call; its message tells what a 4xx answer says, or the deadline."""
     if not isinstance(error, OutboundFailed):  # our own rules, before or between requests
         return CallFailed(
             error.message,
@@ -111,8 +113,11 @@ def failed(error: DomainError, *, latency_ms: float, redaction: Redaction) -> Ca
     is_cancelled = bool(error.details.get("cancelled"))
     details: dict[str, Any] = {} if error.http_status is None else {"http_status": error.http_status}
     said = redaction.of_start(error.excerpt).strip() if error.cause == "client_error" else ""
+    message = f"{error.message} It said: {said}" if said else error.message
+    if error.cause == "timeout" and error.http_status is None:
+        message = f"{message.removesuffix('.')}: it had {deadline_seconds:.3g} seconds."
     return CallFailed(
-        f"{error.message} It said: {said}" if said else error.message,
+        message,
         error_class="cancelled" if is_cancelled else cast(str, error.cause),
         is_transient=error.is_transient and not is_cancelled,
         retry_after_seconds=error.retry_after_seconds,

@@ -144,6 +144,7 @@ def test_a_silent_endpoint_is_left_at_the_deadline() -> None:
         started = time.monotonic()
         failed = failure(endpoint(port), deadline=0.4)
     assert (failed.error_class, failed.is_transient, failed.called) == ("timeout", True, True)
+    assert failed.message.endswith("did not answer in time: it had 0.4 seconds.")
     assert 0.3 < time.monotonic() - started < PATIENCE / 2
 
 
