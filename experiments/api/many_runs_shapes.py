@@ -203,6 +203,7 @@ class TrendPointOut(ComparedRunOut):
     """The metric in one run."""
 
     n = serializers.IntegerField(help_text="datapoints with a value")
+    unscored = serializers.IntegerField(help_text="datapoints without one: failed, or not judged")
     value = serializers.FloatField()
     sd = number()
     low = number()

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from django.db import connection
-from django.db.models import BooleanField, Q, QuerySet
+from django.db.models import BooleanField, Count, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from experiments.domain.comparison_options import DEFAULT_CONFIDENCE
@@ -57,9 +57,10 @@ def trend_of(*, caller: Caller, query: TrendQuery) -> dict[str, Any]:
     """The metric's mean (or rate) of each run, oldest first, and the runs at which its level changed.
 
     Executions of one datapoint are averaged first. Intervals are Wilson's for 0/1 and t otherwise; each holds for its
-    own run, and two that overlap are no proof of anything. Changes are sought by `statistics.change_points` at
-    1 − confidence for all of them together. Runs with other datapoints are not comparable; a warning says so when
-    sizes differ. Five queries; one more for each run of a composite or categorical metric.
+    own run, and two that overlap are no proof of anything. `unscored` datapoints of a run failed or were not judged.
+    Changes are sought by `statistics.change_points` at 1 − confidence for all of them together. Runs with other
+    datapoints are not comparable; a warning says so when datasets or sizes differ. Five queries; one more for each
+    run of a composite or categorical metric.
     """
     runs, warnings = _runs(caller, query)
     rules = {rule.name: rule for rule in metric_rules(caller.project_id)}
@@ -74,8 +75,18 @@ def trend_of(*, caller: Caller, query: TrendQuery) -> dict[str, Any]:
     shown = [run for run in runs if found.get(run.run_key) and found[run.run_key].values]
     if len(shown) < len(runs):
         warnings.append(f"{len(runs) - len(shown)} of {len(runs)} runs have no value of {query.metric[:100]!r}.")
-    points = [_point(run, found[run.run_key], query.confidence) for run in shown]
-    if points and min(point["n"] for point in points) < 0.5 * max(point["n"] for point in points):
+    executed = _executed(caller, shown)
+    points = [_point(run, found[run.run_key], query.confidence, executed.get(run.run_key, 0)) for run in shown]
+    with_gaps = sum(point["unscored"] > 0 for point in points)
+    if with_gaps:
+        warnings.append(
+            f"{with_gaps} of {len(points)} runs have datapoints without a value, failed or not judged: their points "
+            "are means of the rest."
+        )
+    datasets = {run.offline_dataset_id or str(run.dataset_id or "") for run in shown}
+    if len(datasets) > 1:
+        warnings.append(f"The runs are of {len(datasets)} datasets: part of what changes may be the datapoints.")
+    elif points and min(point["n"] for point in points) < 0.5 * max(point["n"] for point in points):
         warnings.append("The runs differ much in size: part of what changes may be the datapoints.")
     seed = derived_seed(0, "\n".join(["trend", query.metric, *(run.run_key for run in shown)])) >> 75
     series = [Point(point["value"], point["n"], point["sd"]) for point in points]
@@ -135,6 +146,18 @@ def _with_tag(tag: str) -> Q:
         f" (SELECT 1 FROM json_each({table}.metadata, '$.tags') WHERE value = %s)"
     )
     return Q(RawSQL(sql, [tag], output_field=BooleanField()))  # noqa: S611 - the tag is a parameter
+
+
+def _executed(caller: Caller, runs: Sequence[Run]) -> dict[str, int]:
+    """Datapoints executed by run id; sessions without a datapoint are one each. One query."""
+    rows = Event.objects.filter(
+        project_id=caller.project_id, run_key__in=[run.run_key for run in runs], event_type="session"
+    )
+    counted = rows.order_by().values_list("run_key")
+    counts = counted.annotate(
+        named=Count("datapoint_key", distinct=True), unnamed=Count("pk", filter=Q(datapoint_key__isnull=True))
+    )
+    return {str(run_key): named + unnamed for run_key, named, unnamed in counts}
 
 
 def _stored(caller: Caller, runs: Sequence[Run], query: TrendQuery) -> dict[str, _Series]:
@@ -204,17 +227,20 @@ def _computed(caller: Caller, runs: Sequence[Run], query: TrendQuery) -> dict[st
     return found
 
 
-def _point(run: Run, series: _Series, confidence: float) -> dict[str, Any]:
+def _point(run: Run, series: _Series, confidence: float, executed: int) -> dict[str, Any]:
     values, count = series.values, len(series.values)
     mean = math.fsum(values) / count
     if all(value in (0.0, 1.0) for value in values):
         interval: Interval = wilson_interval(int(sum(values)), count, level=confidence)
     else:
         interval = t_interval(values, level=confidence)
+        if values[0] == values[-1]:  # ascending: all are equal, which says nothing of their spread
+            interval = Interval(None, None, "t", confidence)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1)) if count > 1 else None
     return {
         **run_shown(run),
         "n": count,
+        "unscored": max(0, executed - count),
         "value": mean,
         "sd": spread,
         "low": interval.low,

@@ -77,6 +77,20 @@ def test_runs_are_chosen_by_name_dataset_tag_and_schedule(project, caller):
     assert chosen(schedule="none") == []
 
 
+def test_points_of_what_is_left_and_runs_of_other_datasets_are_warned_of(project, caller):
+    runs = make_series(project, [0.5, 0.6], offline_dataset_id="EXT-1")
+    for number in range(3):
+        make_session(project, runs[1].run_key, f"crash-{number}", error="boom")
+    make_session(project, runs[1].run_key, None)
+    found = trend_of(caller=caller, query=TrendQuery(metric="score"))
+    assert [(point["n"], point["unscored"]) for point in found["points"]] == [(5, 0), (5, 4)]
+    assert found["warnings"] == [
+        "1 of 2 runs have datapoints without a value, failed or not judged: their points are means of the rest."
+    ]
+    make_series(project, [0.6], offline_dataset_id="EXT-2")
+    assert "of 2 datasets" in trend_of(caller=caller, query=TrendQuery(metric="score"))["warnings"][-1]
+
+
 def test_of_several_events_the_one_nearest_to_the_session_counts(project, caller):
     run = make_run(project)
     make_session(project, run.run_key, "d1", metrics={"score": 0.2}, event_type="tool", function="search")
@@ -100,7 +114,7 @@ def test_metrics_that_are_computed_on_read_have_a_trend_as_well(project, caller,
 def test_queries_do_not_grow_with_runs_and_values_are_bounded(project, caller, django_assert_num_queries, monkeypatch):
     for count in (1, 4):
         make_series(project, [0.5] * count)
-        with django_assert_num_queries(3):  # runs, metrics, values
+        with django_assert_num_queries(4):  # runs, metrics, values, datapoints executed
             trend_of(caller=caller, query=TrendQuery(metric="score"))
     assert metrics_of_runs(caller) == ["ok", "score"]
     found = trend_of(caller=caller, query=TrendQuery(metric="nothing"))
