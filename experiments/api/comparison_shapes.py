@@ -69,8 +69,8 @@ class FailureCountsOut(serializers.Serializer[Any]):
     both = serializers.IntegerField()
     only_control = serializers.IntegerField()
     only_arm = serializers.IntegerField()
-    p = serializers.FloatField(help_text="exact McNemar, two-sided")
-    mid_p = serializers.FloatField()
+    p = number("exact McNemar, two-sided; null while a run is in progress")
+    mid_p = number()
 
 
 class BinaryOut(serializers.Serializer[Any]):
@@ -118,6 +118,7 @@ class EvidenceOut(serializers.Serializer[Any]):
     failures = FailureCountsOut()
     failure_rule = serializers.ChoiceField(choices=["any", "more"])
     missing = serializers.ChoiceField(choices=MISSING)
+    lacking = FailureCountsOut(allow_null=True, help_text="failed, or scored on the other side alone: it decides")
     filled_control = serializers.IntegerField(help_text="scores filled in by missing=worst")
     filled_arm = serializers.IntegerField()
     filled_with = number()

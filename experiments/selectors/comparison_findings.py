@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from experiments.domain.statistics.binary import newcombe_paired
 from experiments.domain.statistics.comparison import PairedComparison
 from experiments.domain.statistics.failures import FailedPair, count_failures, failed_pairs
 from experiments.domain.statistics.intervals import Interval, wilson_interval
+from experiments.domain.statistics.sentences import p_text
 from experiments.selectors.results import Computation
 
 MOVERS = 10
@@ -108,7 +109,7 @@ class FailureFinding:
     new: int
     both: int
     executed: int
-    p: float
+    p: float | None
     interval: Interval
     is_shown_worse: bool
     pairs: list[FailedPair]
@@ -122,10 +123,10 @@ class FailureFinding:
         said = f"Of {self.executed:,} common datapoints {self.new:,} failed in the new run and {self.old:,} in the old"
         if self.new <= self.old:
             return f"{said}."
-        if not self.is_complete:
+        if not self.is_complete or self.p is None:
             return f"{said}, so far."
         how = "more often, by exact McNemar" if self.is_shown_worse else "more often, though that may be chance"
-        return f"{said}: the new run fails {how} (p = {self.p:.3f})."
+        return f"{said}: the new run fails {how} ({p_text(self.p)})."
 
     def to_json(self) -> dict[str, Any]:
         """Counts, the test, and the pairs listed."""
@@ -202,6 +203,31 @@ def movers_of(figures: ComparedMetric, before: Column, after: Column) -> tuple[l
         return [Mover(key, before.by_datapoint[key], after.by_datapoint[key]) for key in most]
 
     return moved(figures.improved), moved(figures.degraded)
+
+
+def settled(found: PairedComparison) -> PairedComparison:
+    """The statistics as they may be shown: of runs that are not complete neither tests nor intervals.
+
+    Who watches a run and may stop looking at any time would take noise for change far more often than alpha.
+    """
+    if found.is_complete:
+        return found
+    known = found.evidence
+    if known is not None:
+        known = replace(
+            known,
+            failures=replace(known.failures, p=None, mid_p=None),
+            lacking=known.lacking and replace(known.lacking, p=None, mid_p=None),
+            binary=None,
+            noninferiority=None,
+            worst_case=None,
+            holm_p=None,
+            benjamini_hochberg_p=None,
+        )
+    return replace(
+        found, interval_low=None, interval_high=None, p=None, sign_p=None, t_p=None, wilcoxon_p=None, adjusted_p=None,
+        equivalence_p=None, adjusted_equivalence_p=None, is_equivalence_shown=False, evidence=known, warnings=[],
+    )  # fmt: skip
 
 
 def finite(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """Two runs compared with statistics: what changed from one to the other, and how sure that is."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.domain.comparison import Column, ComparedMetric
@@ -21,6 +21,7 @@ from experiments.selectors.comparison_findings import (
     failures_of,
     movers_of,
     pass_rate_of,
+    settled,
 )
 from experiments.selectors.datapoint_attributes import attributes_of
 from experiments.selectors.metric_choice import primary_of, refuse_absent
@@ -184,24 +185,6 @@ def statistics_of(
         clustered=clusters,
         warnings=_warnings(sides, options, {each.figures.metric_name for each in both}) + warnings,
     )
-
-
-def settled(found: PairedComparison) -> PairedComparison:
-    """The statistics as they may be shown: of runs that are not complete neither tests nor intervals.
-
-    Who watches a run and may stop looking at any time would take noise for change far more often than alpha.
-    """
-    if found.is_complete:
-        return found
-    known = found.evidence
-    if known is not None:
-        known = replace(
-            known, binary=None, noninferiority=None, worst_case=None, holm_p=None, benjamini_hochberg_p=None
-        )
-    return replace(
-        found, interval_low=None, interval_high=None, p=None, sign_p=None, t_p=None, wilcoxon_p=None, adjusted_p=None,
-        equivalence_p=None, adjusted_equivalence_p=None, is_equivalence_shown=False, evidence=known, warnings=[],
-    )  # fmt: skip
 
 
 def metric_of(each: ComparedColumns, options: ComparisonOptions, bounds: Bounds | None) -> Metric:

@@ -19,6 +19,7 @@ from experiments.selectors.comparison import (
     run_shown,
     sides_of,
 )
+from experiments.selectors.comparison_findings import settled
 from experiments.selectors.datapoint_attributes import attributes_of
 from experiments.selectors.metric_choice import primary_of, refuse_absent
 from experiments.selectors.paired_comparison import (
@@ -28,7 +29,6 @@ from experiments.selectors.paired_comparison import (
     metric_of,
     scored,
     seed_of,
-    settled,
 )
 from experiments.selectors.results import Computation
 from governance.domain.caller import Caller
@@ -218,13 +218,13 @@ def _pair(
     if each.is_different:
         verdict = "better" if ((each.difference or 0.0) > 0) is metric.higher_is_better else "worse"
         winner, loser = (second, first) if verdict == "better" else (first, second)
-        failures = _counted(runs[loser], runs[winner])
-        if failures.arm_fails_more and _is_withheld(scores[loser], scores[winner], metric, setting):
+        lacking = _lacking(scores[loser], scores[winner])
+        if lacking.arm_fails_more and _is_withheld(scores[loser], scores[winner], metric, setting):
             verdict = "undecided"
             sentence = (
-                f"undecided: {runs[winner].name} scores better than {runs[loser].name}, but fails more often "
-                f"({failures.only_arm:,} against {failures.only_control:,} of {failures.executed:,} datapoints); retry "
-                "the failed ones before judging."
+                f"undecided: {runs[winner].name} scores better than {runs[loser].name}, but fails or has no score more "
+                f"often ({lacking.only_arm:,} against {lacking.only_control:,} of {lacking.executed:,} datapoints); "
+                "see why before judging."
             )
     return {
         "first_run_id": first,
@@ -240,8 +240,22 @@ def _pair(
     }
 
 
+def _lacking(loser: RunScores, winner: RunScores) -> Failures:
+    """What either of two runs lacks of a metric: it failed there, or the other alone has a score."""
+    executed = frozenset(loser.executed) & frozenset(winner.executed)
+
+    def lacks(one: RunScores, other: RunScores) -> list[str]:
+        return [
+            key
+            for key in executed
+            if key in one.failed or (one.scores.get(key) is None and other.scores.get(key) is not None)
+        ]
+
+    return count_failures(executed, lacks(loser, winner), lacks(winner, loser))
+
+
 def _is_withheld(loser: RunScores, winner: RunScores, metric: Metric, setting: Setting) -> bool:
-    """Whether failures of the winner forbid to call it better, by the rule of two runs."""
+    """Whether what failed or has no score forbids to call the winner better, by the rule of two runs."""
     (found,) = compare_candidates(loser, [winner], metric=metric, setting=setting)
     return is_withheld(found, "better")
 
@@ -292,9 +306,10 @@ def _names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _correction(candidates: int, all_pairs: bool) -> dict[str, Any]:
+    over = f"use p corrected by Holm over {candidates} candidates" if candidates > 1 else "are of one candidate"
     said = (
-        f"Verdicts against the baseline use p corrected by Holm over {candidates} candidates, for each metric by "
-        "itself; metrics other than the primary one are exploratory."
+        f"Verdicts against the baseline {over}, for each metric by itself; metrics other than the primary one are "
+        "exploratory."
     )
     if all_pairs:
         count = len(list(combinations(range(candidates + 1), 2)))

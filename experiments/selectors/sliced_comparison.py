@@ -10,6 +10,7 @@ from experiments.domain.statistics.metric_columns import MetricScores, Setting
 from experiments.domain.statistics.metrics import compare_metric_slices
 from experiments.domain.statistics.sentences import FEW_PAIRS
 from experiments.selectors.comparison import ComparedColumns
+from experiments.selectors.comparison_findings import settled
 
 MOST_SLICES = 50
 
@@ -46,7 +47,7 @@ class SliceTable:
                 "sentence": f"Verdicts use p corrected by Benjamini-Hochberg over {len(self.found)} slices: of those "
                 "called better or worse, a share of at most alpha is expected to be noise.",
             },
-            "slices": [each.to_json() for each in self.found],
+            "slices": [settled(each).to_json() for each in self.found],
             "left_out": self.left_out,
             "unlabelled": self.unlabelled,
             "warnings": warnings,

@@ -39,13 +39,15 @@ class Evidence:
     """Beside the figures of one metric. `filled_*` counts the units scored `filled_with` (`missing="worst"`).
 
     `holm_p` and `benjamini_hochberg_p` are adjusted over all metrics compared together, whichever of them decides.
-    `worst_case` is there when the arm fails more and failures are left out.
+    `lacking` counts what failed together with what one side alone scored, of this metric: an evaluator that gives up
+    on hard units hides them as a crash does. `worst_case` is there when the arm lacks more and that is left out.
     """
 
     plan: Plan
     failures: Failures
     failure_rule: FailureRule
     missing: Missing
+    lacking: Failures | None = None
     filled_control: int = 0
     filled_arm: int = 0
     filled_with: float | None = None
@@ -60,18 +62,18 @@ class Evidence:
         return {**asdict(self), "plan": self.plan.to_json()}
 
     def shows_failing(self, alpha: float) -> bool:
-        """Whether exact McNemar shows that the arm fails more, while its failures are left out."""
-        return self.missing == "leave_out" and self.failures.is_arm_worse(alpha)
+        """Whether exact McNemar shows that the arm fails, or lacks scores, more, while that is left out."""
+        return self.missing == "leave_out" and (self.lacking or self.failures).is_arm_worse(alpha)
 
     def withholds(self, claim: Literal["better", "equivalent", "not_worse"], *, alpha: float, sign: int) -> bool:
         """Whether failures of the arm forbid this claim in its favour; `sign` is 1 where more is better, else −1.
 
-        They do while exact McNemar shows at `alpha` that the arm fails more, and while it fails more by count and the
+        They do while exact McNemar shows at `alpha` that the arm lacks more, and while it lacks more by count and the
         claim would not survive the worst case. With `missing="worst"` failures have scores, and forbid nothing.
         """
         if self.shows_failing(alpha):
             return True
-        worst = self.worst_case  # there only while the arm fails more and failures are left out
+        worst = self.worst_case  # there only while the arm lacks more and that is left out
         if worst is None or not worst.filled:
             return False
         if claim == "better":

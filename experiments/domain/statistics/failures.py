@@ -9,7 +9,10 @@ from experiments.domain.statistics.binary import mcnemar_exact
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Failed units among the `executed` ones, which both sides ran. `p` is exact McNemar's, two-sided."""
+    """Failed units among the `executed` ones, which both sides ran. `p` is exact McNemar's, two-sided.
+
+    p is None where it must not be shown yet: of runs in progress.
+    """
 
     executed: int
     control: int
@@ -17,8 +20,8 @@ class Failures:
     both: int
     only_control: int
     only_arm: int
-    p: float
-    mid_p: float
+    p: float | None
+    mid_p: float | None
 
     @property
     def arm_fails_more(self) -> bool:
@@ -27,7 +30,7 @@ class Failures:
 
     def is_arm_worse(self, alpha: float) -> bool:
         """Whether the arm is shown to fail more, at `alpha`."""
-        return self.arm_fails_more and self.p <= alpha
+        return self.arm_fails_more and self.p is not None and self.p <= alpha
 
     def to_json(self) -> dict[str, Any]:
         """Every field by its name."""

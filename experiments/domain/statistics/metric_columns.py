@@ -85,11 +85,16 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One metric on the executed units, NaN where a side has no score; how many scores were filled in."""
+    """One metric on the executed units, NaN where a side has no score; how many scores were filled in.
+
+    `lacks_*`: units that failed on that side, or that the other side alone scored.
+    """
 
     metric: Metric
     control: Floats
     arm: Floats
+    lacks_control: Flags
+    lacks_arm: Flags
     filled_control: int = 0
     filled_arm: int = 0
 
@@ -128,13 +133,15 @@ def column_of(scores: MetricScores, units: Units, setting: Setting) -> Column:
         for side in (scores.control, scores.arm)
     )
     _check(scores, units, (control, arm))
+    lacks_control = units.failed_control | (np.isnan(control) & np.isfinite(arm))
+    lacks_arm = units.failed_arm | (np.isnan(arm) & np.isfinite(control))
     control[units.failed_control] = np.nan
     arm[units.failed_arm] = np.nan
     failed = units.failed_control | units.failed_arm
     if setting.missing == "leave_out":
         control[failed] = np.nan
         arm[failed] = np.nan
-        return Column(metric, control, arm)
+        return Column(metric, control, arm, lacks_control, lacks_arm)
     is_known = failed | np.isfinite(control) | np.isfinite(arm)
     lacking_control, lacking_arm = is_known & np.isnan(control), is_known & np.isnan(arm)
     if metric.worst is None:
@@ -143,15 +150,25 @@ def column_of(scores: MetricScores, units: Units, setting: Setting) -> Column:
                 f"{metric.name} has no declared bounds, which missing=worst needs for what failed or has no score; "
                 "declare its lowest and highest value."
             )
-        return Column(metric, control, arm)
+        return Column(metric, control, arm, lacks_control, lacks_arm)
     control[lacking_control] = metric.worst
     arm[lacking_arm] = metric.worst
-    return Column(metric, control, arm, int(lacking_control.sum()), int(lacking_arm.sum()))
+    filled = (int(lacking_control.sum()), int(lacking_arm.sum()))
+    return Column(metric, control, arm, lacks_control, lacks_arm, *filled)
+
+
+def lacking_of(column: Column, units: Units) -> Failures:
+    """What either side lacks of a metric: units that failed, and units that the other side alone scored."""
+    control, arm = (
+        [name for name, lacks in zip(units.names, side, strict=True) if lacks]
+        for side in (column.lacks_control, column.lacks_arm)
+    )
+    return count_failures(units.names, control, arm)
 
 
 @dataclass(frozen=True, slots=True)
 class WorstColumn:
-    """Differences with `value` in the place of each score that only the arm failed to give."""
+    """Differences with `value` in the place of each score that only the arm lacks."""
 
     value: float
     filled: int
@@ -159,17 +176,20 @@ class WorstColumn:
 
 
 def worst_column(scores: MetricScores, column: Column, units: Units, setting: Setting) -> WorstColumn | None:
-    """The worst case of a metric whose failures are left out; None while the arm does not fail more.
+    """The worst case of a metric whose gaps are left out; None while the arm does not lack more.
 
     `value` is the worse of the metric's bounds, or without bounds the worst value that any unit scored on either side.
     """
-    is_asked = setting.missing == "leave_out" and setting.failure_rule == "more" and units.failures.arm_fails_more
+    lacks_more = int((column.lacks_arm & ~column.lacks_control).sum()) > int(
+        (column.lacks_control & ~column.lacks_arm).sum()
+    )
+    is_asked = setting.missing == "leave_out" and setting.failure_rule == "more" and lacks_more
     if not is_asked or not column.pairs.any():
         return None
     control = np.array(
         [np.nan if (score := scores.control.get(name)) is None else score for name in units.names], dtype=np.float64
     )
-    failed = units.failed_arm & ~units.failed_control & np.isfinite(control)
+    failed = column.lacks_arm & ~column.lacks_control & np.isfinite(control)
     value = column.metric.worst
     if value is None:
         seen = np.concatenate([control[column.pairs | failed], column.arm[column.pairs]])

@@ -21,6 +21,7 @@ from experiments.domain.statistics.metric_columns import (
     Units,
     WorstColumn,
     column_of,
+    lacking_of,
     units_of,
     worst_column,
 )
@@ -121,6 +122,7 @@ def measured(
             failures=units.failures,
             failure_rule=setting.failure_rule,
             missing=setting.missing,
+            lacking=lacking_of(column, units),
             filled_control=column.filled_control,
             filled_arm=column.filled_arm,
             filled_with=column.metric.worst if setting.missing == "worst" else None,
@@ -212,7 +214,7 @@ def _compared(
         | {unit: score for unit, score in side.items() if unit not in inside}
         for values, side in ((column.control, scores.control), (column.arm, scores.arm))
     )
-    return compare_paired(
+    found = compare_paired(
         control,
         arm,
         metric=metric.name,
@@ -230,6 +232,10 @@ def _compared(
         flips=test,
         interval=interval,
     )
+    if found.sd != 0:
+        return found
+    # Equal differences say nothing of their spread: neither an interval of width 0 nor "0 can be detected" is true.
+    return replace(found, interval_low=None, interval_high=None, mde=None, queries_needed=None, more_queries=None)
 
 
 def _binary(column: Column, comparison: PairedComparison) -> BinaryPairs | None:

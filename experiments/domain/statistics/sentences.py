@@ -54,19 +54,27 @@ def _undecided(found: "PairedComparison") -> str:
 
 
 def _withheld(found: "PairedComparison", known: "Evidence") -> str:
-    failures, seen = known.failures, f"difference {rounded(found.difference or 0.0)} {found.metric}{_interval(found)}"
-    more = (
-        f"{found.arm} fails more often than {found.control} ({failures.only_arm:,} against {failures.only_control:,} "
-        f"of {count_of(failures.executed, found.units_word)}, {p_text(failures.p)})"
+    failures, seen = (
+        known.lacking or known.failures,
+        f"difference {rounded(found.difference or 0.0)} {found.metric}{_interval(found)}",
     )
-    rest = f"on the {count_of(found.n_common, found.units_word)} that neither failed: {seen}, {_p(found)}"
+    is_silent = failures.only_arm > known.failures.only_arm  # gaps that no crash explains
+    verb = "fails" if not is_silent else "has no score" if not known.failures.only_arm else "fails or has no score"
+    more = (
+        f"{found.arm} {verb} more often than {found.control} ({failures.only_arm:,} against {failures.only_control:,} "
+        f"of {count_of(failures.executed, found.units_word)}, {'no p' if failures.p is None else p_text(failures.p)})"
+    )
+    both = "both scored" if is_silent else "neither failed"
+    rest = f"on the {count_of(found.n_common, found.units_word)} that {both}: {seen}, {_p(found)}"
+    remedy = "find out why scores are missing" if is_silent else "retry the failed ones"
     if not found.n_common:
         rest = f"no {found.units_word} were scored on both sides"
     if failures.is_arm_worse(found.alpha) or known.worst_case is None:
-        return f"{more}; {rest}; retry the failed ones before judging."
+        return f"{more}; {rest}; {remedy} before judging."
+    gaps = "what it lacks" if is_silent else "its failed ones"
     return (
-        f"{more}, and the finding would not hold if its failed ones scored {rounded(known.worst_case.value)}; {rest}; "
-        "retry the failed ones before judging."
+        f"{more}, and the finding would not hold if {gaps} scored {rounded(known.worst_case.value)}; {rest}; "
+        f"{remedy} before judging."
     )
 
 

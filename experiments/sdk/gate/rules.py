@@ -108,14 +108,14 @@ class Figures:
 
 def _failing(evidence: Mapping[str, Any], alpha: float) -> str:
     """The sentence on failures where exact McNemar shows that the run fails more; empty otherwise."""
-    failures = evidence.get("failures")
+    failures = evidence.get("lacking") or evidence.get("failures")
     if not failures or evidence.get("missing") == "worst":
         return ""
-    if failures["only_arm"] <= failures["only_control"] or failures["p"] > alpha:
+    if failures["only_arm"] <= failures["only_control"] or failures["p"] is None or failures["p"] > alpha:
         return ""
     return (
-        f"Yet the run failed on {failures['arm']:,} common datapoints, the baseline on {failures['control']:,} "
-        f"(p = {failures['p']:.3f}): what failed has no score."
+        f"Yet {failures['arm']:,} common datapoints failed or have no score in the run, {failures['control']:,} in the "
+        f"baseline (p = {failures['p']:.3f}): what has none could not be compared."
     )
 
 

@@ -120,6 +120,25 @@ def test_runs_without_common_datapoints_metrics_or_sessions_are_compared_all_the
     assert (empty["metrics"], empty["primary_metric"], empty["failures"]["difference"]) == ([], None, None)
 
 
+def test_scores_that_are_missing_without_a_crash_do_not_make_a_run_better(project, caller):
+    for key in ("old", "new"):
+        make_run(project, run_key=key)
+        for number in range(40):
+            is_hard = number < 10
+            scores = {"score": (0.3 if is_hard else 0.7) + number / 1000 + (0.04 if key == "new" else 0)}
+            # The evaluator of the new run gives up on the hard ones.
+            metrics = {"other": 0.5} if key == "new" and is_hard else scores
+            make_session(project, key, f"d{number}", metrics=metrics)
+    found, metrics = compared(caller)
+    statistics = metrics["score"]
+    assert (statistics.verdict, statistics.reason, statistics.n_common) == ("undecided", "incomplete", 30)
+    lacking = statistics.evidence.lacking
+    assert (lacking.arm, lacking.control, lacking.p) == (10, 0, pytest.approx(2 * 0.5**10))
+    assert statistics.evidence.failures.arm == 0
+    assert "has no score more often than the old run (10 against 0 of 40 datapoints, p = 0.002)" in statistics.sentence
+    assert found.failures.new == 0
+
+
 def test_equal_runs_differ_in_nothing(project, caller):
     for key in ("old", "new"):
         make_run(project, run_key=key)
@@ -127,3 +146,4 @@ def test_equal_runs_differ_in_nothing(project, caller):
             make_session(project, key, f"d{number}", metrics={"score": number / 40})
     found = compared(caller, margins={"score": 0.01})[1]["score"]
     assert (found.verdict, found.p, found.ties) == ("equivalent", 1.0, 40)
+    assert (found.interval_low, found.interval_high, found.mde, found.queries_needed) == (None, None, None, None)

@@ -76,9 +76,20 @@ def test_a_run_that_fails_more_is_called_better_by_no_table(project, caller):
     assert metric["comparisons"][0]["statistics"]["verdict"] == "undecided"
     (pair,) = metric["all_pairs"]["pairs"]
     assert (pair["verdict"], pair["wins"]) == ("undecided", 20)
-    assert "fails more often (12 against 0 of 32 datapoints)" in pair["sentence"]
+    assert "fails or has no score more often (12 against 0 of 32 datapoints)" in pair["sentence"]
     (failures,) = found["failures"]
     assert (failures["new"], failures["old"], failures["new_fails_more"]) == (12, 0, True)
+
+
+def test_a_run_whose_scores_are_missing_without_a_crash_is_called_better_by_no_table(project, caller):
+    base = filled(project, BASE * 2, name="base")
+    new = filled(project, [value + 0.1 for value in BASE * 2], name="new")
+    for number in range(20, 32):
+        make_session(project, base.run_key, f"d{number}", metrics={"accuracy": 0.2, "ok": True})
+        make_session(project, new.run_key, f"d{number}", metrics={"ok": True})
+    metric = many(caller, [base, new], all_pairs=True, primary="accuracy")["metrics"][0]
+    assert metric["comparisons"][0]["statistics"]["verdict"] == "undecided"
+    assert metric["all_pairs"]["pairs"][0]["verdict"] == "undecided"
 
 
 def test_bounds_of_several_runs_hold_for_all_of_them(project, caller):

@@ -85,6 +85,24 @@ def test_slices_are_corrected_together_and_small_ones_are_marked(project, caller
     assert (cut["left_out"], len(cut["slices"])) == (1, 2)
 
 
+def test_slices_of_a_run_in_progress_show_no_tests_and_no_intervals(project, caller):
+    old, new = make_pair(project, ["a"] * 8, [(0.5, 0.6 + number / 100) for number in range(8)])
+    type(new).objects.filter(pk=new.pk).update(status="running", finished_at=None)
+    found = compared(caller, old, new, slice_by="metadata.topic")
+    document = found.to_json()
+    (only,) = document["slices"]["slices"]
+    hidden = ("p", "interval_low", "interval_high", "sign_p", "t_p", "wilcoxon_p", "adjusted_p", "equivalence_p")
+    for statistics in (only, document["metrics"][0]["statistics"]):
+        assert statistics["n_common"] == 8
+        assert [statistics[name] for name in hidden] == [None] * len(hidden)
+        evidence = statistics["evidence"]
+        for each in ("failures", "lacking"):
+            assert (evidence[each]["p"], evidence[each]["mid_p"]) == (None, None)
+        assert [evidence[name] for name in ("holm_p", "benjamini_hochberg_p", "binary", "worst_case")] == [None] * 4
+    assert found.statistics_json()["slices"] == document["slices"]
+    assert document["failures"]["p"] is None
+
+
 def test_a_key_that_no_datapoint_has_is_refused(project, caller):
     old, new = make_pair(project, ["a"], [(0.5, 0.6)])
     for field in ("cluster", "slice_by"):

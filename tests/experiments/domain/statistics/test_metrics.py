@@ -122,6 +122,34 @@ def test_a_few_more_failures_forbid_only_what_they_could_explain() -> None:
     )
 
 
+def test_scores_that_vanish_without_a_failure_count_as_failures_do() -> None:
+    control, arm = gain(0.05, 0.1, 100)
+    hidden: Scores = {unit: None if number < 12 else score for number, (unit, score) in enumerate(sorted(arm.items()))}
+    setting = Setting(seed=1)
+
+    def judged(new: Scores, old: Scores = control) -> PairedComparison:
+        (found,) = compare_metrics([MetricScores(Metric("m"), old, new)], executed=units(100), setting=setting)
+        return found
+
+    found = judged(hidden)
+    assert (found.verdict, found.reason, found.n_common) == ("undecided", "incomplete", 88)
+    assert found.evidence is not None
+    assert found.evidence.lacking is not None
+    assert (found.evidence.lacking.arm, found.evidence.failures.arm) == (12, 0)
+    assert found.evidence.lacking.p == pytest.approx(scipy.stats.binomtest(12, 12).pvalue)
+    assert "arm has no score more often than control (12 against 0 of 100 datapoints" in found.sentence
+    assert judged(arm).verdict == "better"
+    # Where neither side has a score, or both lack as many, nothing is hidden on one side.
+    both: Scores = {unit: None if hidden[unit] is None else score for unit, score in control.items()}
+    assert judged(hidden, both).verdict == "better"
+
+
+def test_equal_differences_have_neither_an_interval_nor_a_detectable_effect() -> None:
+    scores = named([0.5] * 10)
+    (found,) = compare_metrics([MetricScores(Metric("m"), scores, scores)], executed=units(10), setting=Setting(seed=1))
+    assert (found.p, found.sd, found.interval_low, found.mde, found.queries_needed) == (1.0, 0.0, None, None, None)
+
+
 def test_a_side_that_is_shown_to_fail_more_is_incomplete_before_it_is_noisy() -> None:
     control, arm = gain(0.01, 0.2, 200)
     assert compared(control, arm).reason == "noisy"

@@ -80,7 +80,8 @@ def test_a_run_that_fails_more_often_does_not_pass_on_what_is_left():
     outcome, said = decided_by_interval(entry(only_arm=6, p=0.031), 0.0, 6, 1e-9)
     assert outcome == "undecided"
     assert said.endswith(
-        "Yet the run failed on 7 common datapoints, the baseline on 1 (p = 0.031): what failed has no score."
+        "Yet 7 common datapoints failed or have no score in the run, 1 in the baseline (p = 0.031): what has none "
+        "could not be compared."
     )
     for harmless in (
         entry(only_arm=5, p=0.063),
