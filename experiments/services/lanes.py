@@ -135,11 +135,12 @@ def _neediest(experiment_id: int) -> Lane | None:
     waiting = Lane.objects.filter(
         Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=Now()),
         ~Exists(worked_on),
-        Q(asked_at__isnull=True) | Q(asked_at__lt=from_now(-ASKED_RECENTLY)),
         status=LaneStatus.WAITING,
         experiment__status=ExperimentStatus.RUNNING,
     ).exclude(experiment_id=experiment_id)
-    return waiting.select_related("experiment").order_by(F("dispatched_at").asc(nulls_first=True), "pk").first()
+    # One that has just found no room comes last, and comes: the room may be what its worker was offered now.
+    tried = F("asked_at").asc(nulls_first=True)
+    return waiting.select_related("experiment").order_by(tried, F("dispatched_at").asc(nulls_first=True), "pk").first()
 
 
 def _asking(lane: Lane) -> list[int]:

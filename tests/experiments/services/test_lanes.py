@@ -46,6 +46,28 @@ def test_workers_that_claim_at_once_never_get_more_than_the_limits(queue, settin
     assert sorted(by_experiment.values()) == [1, 4]
 
 
+def test_room_that_is_offered_to_a_long_experiment_goes_to_one_without_a_worker_that_asked_for_it(
+    queue, settings, monkeypatch
+):
+    settings.CALLS_PER_PROJECT = 16
+    project = make_project()
+    long = with_concurrency(make_experiment(project), 64)
+    first, second = (Lane.objects.create(experiment=long, number=number) for number in range(2))
+    monkeypatch.setattr(lanes, "holder", lambda: "worker 1")
+    held = lanes.claim_lane(lane_id=first.pk)
+    assert (held.pk, held.granted) == (first.pk, 16)
+    monkeypatch.setattr(lanes, "holder", lambda: "worker 2")
+    assert lanes.claim_lane(lane_id=second.pk) is None
+    short = with_concurrency(make_experiment(project), 8)
+    of_short = Lane.objects.create(experiment=short, number=0)
+    assert lanes.claim_lane(lane_id=of_short.pk) is None
+    lanes.shrink(held, granted=lanes.fair_share(held))
+
+    taken = lanes.claim_lane(lane_id=second.pk)  # the oldest wish is offered first
+
+    assert (taken.pk, taken.granted) == (of_short.pk, 8)
+
+
 @pytest.mark.postgres_only
 def test_workers_that_claim_datapoints_at_once_never_get_the_same(queue):
     project = make_project()
