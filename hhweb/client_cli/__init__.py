@@ -11,7 +11,7 @@ import click
 COMMANDS = {
     "login": ("login", "Store address and key of a server for this user."),
     "logout": ("login", "Forget the stored key."),
-    "experiments": ("experiments", "Run experiments, here or on the server."),
+    "experiments": ("experiments", "Run experiments: `run` here, the other commands on the server."),
     "runs": ("runs", "List, show, compare and export runs."),
     "datasets": ("datasets", "Push, pull and list datasets."),
     "spool": ("spool", "Deliver runs that finished while the server was away."),

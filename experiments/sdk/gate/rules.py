@@ -87,6 +87,11 @@ class Figures:
     def of_statistics(cls, entry: Mapping[str, Any]) -> "Figures":
         """From one entry of `metrics` of hhweb's statistical comparison; both runs have the metric."""
         found = entry["statistics"]
+        ends = found["interval_low"], found["interval_high"]
+        if ends == (None, None) and found.get("sd") == 0 and found.get("is_complete"):
+            # All differences are equal, so the server knows no spread; the gate takes them as they are: a run that is
+            # worse by the same on every datapoint must not pass for want of an interval.
+            ends = found["difference"], found["difference"]
         return cls(
             metric=entry["metric_name"],
             direction=entry["direction"],
@@ -94,8 +99,8 @@ class Figures:
             new=found["arm_mean"],
             difference=found["difference"],
             pairs=found["n_common"],
-            interval_low=found["interval_low"],
-            interval_high=found["interval_high"],
+            interval_low=ends[0],
+            interval_high=ends[1],
             level=found["interval_level"],
             more_pairs=found["more_queries"],
             verdict=found["verdict"],
