@@ -61,6 +61,7 @@ bench: $(VENV)/.dev ## speed and footprint; prints the tables of docs/performanc
 	$(BIN)/python -m benchmarks.retrieval_bench
 	$(BIN)/python -m benchmarks.ab_pipeline_bench
 	$(BIN)/python -m benchmarks.ab_results_bench
+	$(BIN)/python -m benchmarks.experiments_bench
 
 schema: $(VENV)/.dev ## write docs/openapi.yaml anew
 	$(UNSERVED) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
