@@ -65,6 +65,7 @@ def main() -> None:
 def measure(folder: Path, database: str, given: argparse.Namespace) -> None:
     with Target() as target, Cluster(folder, database=database, workers=1, processes=2, settings=SETTINGS) as cluster:
         client = Client(cluster)
+        client.allow_providers()
         dataset = client.make_dataset("bench", [row(number) for number in range(given.datapoints)])
         warm = client.make_dataset("warm", [row(number) for number in range(200)])
         if given.pause:
