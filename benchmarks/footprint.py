@@ -1,4 +1,4 @@
-"""Memory of web, worker and beat at rest and after 100,000 spans, and the time until `hhweb up` is ready.
+"""Memory of web, worker and sweeper at rest and after 100,000 spans, and the time until `hhweb up` is ready.
 
     python benchmarks/footprint.py [--database sqlite|postgres] [--spans 100000]
 
@@ -28,7 +28,11 @@ BATCH = 512
 LIMIT_MIB = 350.0
 LIMIT_GROWTH = 0.10
 LIMIT_READY_SECONDS = 5.0
-KINDS = {"web": "gunicorn", "worker": "hhweb.jobs --quiet worker", "beat": "hhweb.jobs --quiet beat"}
+KINDS = {
+    "web": "gunicorn",
+    "worker": "hhweb.jobs",
+    "sweeper": "hhweb.sweeper",
+}
 
 
 def body(session: bytes) -> bytes:
@@ -98,7 +102,7 @@ def main() -> int:
         with Stack(data, database=options.database):
             pass  # first start: migrations, static files
         with Stack(data, database=options.database) as stack:
-            time.sleep(8)  # worker and beat settle
+            time.sleep(8)  # worker and sweeper settle
             ready = ready_seconds(stack)
             assert stack.process is not None
             up = psutil.Process(stack.process.pid)
@@ -112,7 +116,7 @@ def main() -> int:
         if note.exists():  # run by root, the cluster lies outside the data folder
             shutil.rmtree(note.read_text().strip())
     print(f"Ready on the migrated database ({options.database}): {ready:.1f} s\n")
-    print("| PSS, MiB | web | worker | beat | sum |\n|---|---:|---:|---:|---:|")
+    print(f"| PSS, MiB | {' | '.join(KINDS)} | sum |\n|---|{'---:|' * len(KINDS)}---:|")
     for name, found in readings.items():
         print(f"| {name} | {' | '.join(f'{found[kind]:.0f}' for kind in KINDS)} | {sum(found.values()):.0f} |")
     rest, warm, end = (sum(found.values()) for found in readings.values())

@@ -19,7 +19,7 @@ from hhweb.embedded.processes import EmbeddedServerError
 from hhweb.embedded.supervisor import Program, Supervisor, stop_strays
 
 READY_WITHIN = 120.0  # seconds; far more than it takes, a slow disk at first start included
-PROGRAMS = ("web", "worker", "beat")
+PROGRAMS = ("web", "worker", "sweeper")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,8 +112,8 @@ class Launcher:
         self._show(first=first)
         self._start_program("web", env, listener.fileno())
         self._wait_until_web_answers()
-        # Only now: on two cores the three would delay each other.
-        for name in ("worker", "beat"):
+        # Only now: on two cores they would delay each other.
+        for name in PROGRAMS[1:]:
             self._start_program(name, env, listener.fileno())
         if not self.stopping.is_set():
             self.say(f"ready at {self.url} in {time.monotonic() - self.began:.1f} s; Ctrl-C stops it")
@@ -133,12 +133,13 @@ class Launcher:
 
     def _command(self, name: str, fd: int) -> list[str]:
         python = [sys.executable, "-P", "-m"]
-        celery = [*python, "celery", "-A", "hhweb.jobs", "--quiet"]
+        celery = [*python, "celery", "--quiet", "-A"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # one worker has nobody to talk to
+        sweeps = ["--queues", "sweeps", "--pool", "solo", "--hostname", "sweeper@%h"]  # one process, no children
         return {
             "web": [*python, "gunicorn", "--config", "python:hhweb.web_server", "--bind", f"fd://{fd}"],
-            "worker": [*celery, "worker", "--queues", "jobs,sweeps", *quiet],
-            "beat": [*celery, "beat", "--pidfile", ""],
+            "worker": [*celery, "hhweb.jobs", "worker", "--queues", "jobs", *quiet],
+            "sweeper": [*celery, "hhweb.sweeper", "worker", *sweeps, *quiet],
         }[name]
 
     def _prepare(self, env: dict[str, str]) -> None:

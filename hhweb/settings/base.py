@@ -201,7 +201,10 @@ CELERY_TASK_TIME_LIMIT = 660  # seconds; its process is killed
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 # Sweeps have a queue of their own, so that they do not stand behind the jobs they look after.
 QUEUES = ["jobs", "sweeps"]
-CELERY_TASK_ROUTES = {"*.sweep_*": {"queue": "sweeps"}}
+CELERY_TASK_ROUTES = {
+    "*.sweep_*": {"queue": "sweeps"},
+    "experiments.tasks.schedules.start_due": {"queue": "sweeps"},
+}
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.process
 PASSWD = Path("/etc/passwd")
 PARTS = {
     "web": ("gunicorn",),
-    "worker": ("hhweb.jobs", "worker"),
-    "beat": ("hhweb.jobs", "beat"),
+    "worker": ("hhweb.jobs",),
+    "sweeper": ("hhweb.sweeper",),
     "redis": ("redis-server",),
 }
 
@@ -147,6 +147,25 @@ def test_worker_counts_its_tasks_and_queues_are_seen(platform):
     assert 'hhweb_scrape_failures{source="database"} 0.0' in text
     log = (platform.data / "logs" / "worker.log").read_text()
     assert re.search(r"task_succeeded.*task_id=[0-9a-f-]{36}", log)
+
+
+def test_sweeps_go_on_while_the_worker_is_busy(platform):
+    token = {"Authorization": f"Bearer {_telemetry_token(platform)}"}
+    name = 'hhweb_finished_tasks_total{outcome="success",task="experiments.tasks.sweeps.sweep_lost_experiments"}'
+
+    def finished():
+        lines = platform.get("/internal/prometheus", **token).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    workers = platform.find(*PARTS["worker"])
+    for process in workers:
+        process.suspend()
+    try:
+        before = finished()
+        wait_for(lambda: finished() >= before + 2, "two more sweeps", 30)
+    finally:
+        for process in workers:
+            process.resume()
 
 
 def test_no_key_reaches_a_log(platform):
