@@ -394,8 +394,8 @@ def test_queries_of_comparisons_do_not_grow(api, project, django_assert_num_quer
         for number in range(count):
             for run in (old, new):
                 make_session(project, run.run_key, f"d{count}-{number}", metrics={"m": number})
-        # key, two runs, and for each: metrics, sessions, measurements, event details
-        with django_assert_num_queries(11):
+        # key, two runs, and for each: two revisions, metrics, sessions, measurements, event details
+        with django_assert_num_queries(15):
             api.get(f"/v1/runs/{new.run_key}/compare-with/{old.run_key}")
 
 
