@@ -28,8 +28,8 @@ VERSION = 1  # raise it when the same rows would give another rate
 def pass_rates(*, caller: Caller, runs: Sequence[Run], sessions: Mapping[str, int]) -> dict[int, dict[str, Any]]:
     """`{passed, total, rate, low, high}` by primary key, of those completed runs whose rate is known.
 
-    `runs` are the caller's. `sessions`: how many each run has, by run id; without any there is no rate. Two queries, and three for each of at
-    most six runs that are computed now.
+    `runs` are the caller's. `sessions`: how many each run has, by run id; without any there is no rate. Two queries,
+    and three for each of at most six runs that are computed now.
     """
     caller.require(Action.RUNS_READ)
     over = [run for run in runs if run.status == RunStatus.COMPLETED and sessions.get(run.run_key)]
