@@ -24,6 +24,8 @@ KEPT = {"HHWEB_TEST_DATABASE", "HHWEB_PROOF"}  # the second asks for the full fo
 # Root's PostgreSQL runs as another user, who may not reach a private TMPDIR.
 TEMPORARY = "/tmp" if os.geteuid() == 0 else None
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+SERVED = ("process", "browser")
+LONG = {"test_malformed_bodies.py", "test_isolation.py", "test_migrations.py"}  # of the last folder
 SHARED_SERVERS = ("tests/contract/", "tests/hhweb/client_cli/")
 FAST = {
     # Tests never outlive a crash of the machine.
@@ -107,7 +109,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:  # the longest first: short files fill the end on all workers alike
-        long = {item.path for item in items if any(map(item.get_closest_marker, ("process", "browser")))}
+        long = {item.path for item in items if item.path.name in LONG or any(map(item.get_closest_marker, SERVED))}
         items.sort(key=lambda item: item.path not in long)
 
 
