@@ -1,14 +1,13 @@
 """The A/B pages in the system's Chromium: policy, accessibility, themes, widths, live parts, no JavaScript."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from embeddings_ab.models import AbTest
 from tests.console import test_ab_forms, test_ab_pages, test_browser
 from tests.console.ab_seed import SeededAb, seed_ab
 from tests.console.seed import seed
-from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in
+from tests.console.test_browser import DESK, Watch, screenshot, sign_in, walk
 from tests.console.test_browser import browser as browser
 
 pytestmark = test_browser.pytestmark
@@ -30,31 +29,8 @@ def urls_of(ab: SeededAb) -> dict[str, str]:
     return {name: url for name, url in pages.items() if name not in SEEN_ELSEWHERE}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_ab_page_is_clean_and_accessible(browser: Browser, live_server, ab: SeededAb, theme: str) -> None:
-    size = DESK if theme == "light" else PHONE
-    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
-    page = sign_in(context, live_server.url)
-    watch = Watch(page, live_server.url)
-    axe = Axe()
-    serious: list[str] = []
-
-    for name, url in urls_of(ab).items():
-        page.goto(f"{live_server.url}{url}")
-        page.wait_for_selector("html:not([x-cloak])", state="attached")  # a polled script would need unsafe-eval
-        screenshot(page, f"{name}-{theme}-{size['width']}")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > size["width"]:
-            serious.append(f"{name}: {width} px wide")
-        if theme == "dark" and name not in IN_BOTH_THEMES:
-            continue
-        for violation in axe.run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                nodes = [f"{node['target']} {node['html'][:160]}" for node in violation["nodes"][:3]]
-                serious.append(f"{name}: {violation['id']} {nodes}")
-    context.close()
-    assert watch.faults == []
-    assert "\n".join(serious) == ""
+def test_every_ab_page_is_clean_and_accessible(browser: Browser, live_server, ab: SeededAb) -> None:
+    walk(browser, live_server.url, urls_of(ab), IN_BOTH_THEMES)
 
 
 def test_a_running_test_refreshes_itself_and_turns_into_its_verdict(

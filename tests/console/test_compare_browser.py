@@ -3,14 +3,13 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser
 
 from governance.services.projects import create_project
 from tests.console import test_browser
 from tests.console.compare_seed import Compared, seed_runs
-from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in
+from tests.console.test_browser import DESK, Watch, sign_in, walk
 from tests.console.test_browser import browser as browser
 from tests.console.test_compare_pages import COMPARE, of_pair, pages_of
 
@@ -23,35 +22,12 @@ def compared() -> Compared:
     return seed_runs(create_project(name="support answers", owner=anna), skills=(0.55, 0.7, 0.56))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_comparing_page_is_clean_and_accessible(
-    browser: Browser, live_server, compared: Compared, theme: str
-) -> None:
-    size = DESK if theme == "light" else PHONE
-    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
-    page = sign_in(context, live_server.url)
-    watch = Watch(page, live_server.url)
-    axe = Axe()
-    serious: list[str] = []
+def test_every_comparing_page_is_clean_and_accessible(browser: Browser, live_server, compared: Compared) -> None:
     many = "&".join(f"run={run.public_id}" for run in compared.runs)
     pages = {**pages_of(compared), "many": f"{COMPARE}?{many}&pairs=1"}
-
-    for name in ("slices", "many") if theme == "dark" else ("slices", "many", "side by side", "trends"):
-        url = pages[name]
-        page.goto(f"{live_server.url}{url}")
-        page.wait_for_selector("html:not([x-cloak])", state="attached")
-        page.evaluate("document.querySelectorAll('main details').forEach((part) => (part.open = true))")
-        screenshot(page, f"compare {name}-{theme}-{size['width']}")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > size["width"]:
-            serious.append(f"{name}: {width} px wide")
-        for violation in axe.run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                nodes = [f"{node['target']} {node['html'][:160]}" for node in violation["nodes"][:3]]
-                serious.append(f"{name}: {violation['id']} {nodes}")
-    context.close()
-    assert watch.faults == []
-    assert "\n".join(serious) == ""
+    walked = {name: pages[name] for name in ("slices", "many", "side by side", "trends")}
+    opened = "document.querySelectorAll('main details').forEach((part) => (part.open = true))"
+    walk(browser, live_server.url, walked, {"slices", "many"}, prepare=opened)
 
 
 def test_a_large_comparison_loads_itself_and_leads_to_both_outputs(

@@ -1,7 +1,6 @@
 """Pages of runs on the server in the system's Chromium: policy, accessibility, themes, live parts, no JavaScript."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from experiments.models import DatapointRun, Experiment, Run
@@ -9,7 +8,7 @@ from governance.services.providers import create_rule
 from tests.console import test_browser, test_experiment_pages
 from tests.console.experiment_seed import SeededExperiments, seed_experiments
 from tests.console.seed import seed
-from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in
+from tests.console.test_browser import DESK, Watch, sign_in, walk
 from tests.console.test_browser import browser as browser
 from tests.console.test_experiment_pages import run_url
 
@@ -28,32 +27,9 @@ def made() -> SeededExperiments:
     return seed_experiments(seed(size=12))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_is_clean_and_accessible(browser: Browser, live_server, made: SeededExperiments, theme: str) -> None:
-    size = DESK if theme == "light" else PHONE
-    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
-    page = sign_in(context, live_server.url)
-    watch = Watch(page, live_server.url)
-    axe = Axe()
-    serious: list[str] = []
+def test_every_page_is_clean_and_accessible(browser: Browser, live_server, made: SeededExperiments) -> None:
     pages = {**test_experiment_pages.pages_of(made), **test_experiment_pages.writing_pages_of(made)}
-
-    for name in WALKED:
-        page.goto(f"{live_server.url}{pages[name]}")
-        page.wait_for_selector("html:not([x-cloak])", state="attached")
-        screenshot(page, f"{name}-{theme}-{size['width']}")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > size["width"]:
-            serious.append(f"{name}: {width} px wide")
-        if theme == "dark" and name not in IN_BOTH_THEMES:
-            continue
-        for violation in axe.run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                nodes = [f"{node['target']} {node['html'][:160]}" for node in violation["nodes"][:3]]
-                serious.append(f"{name}: {violation['id']} {nodes}")
-    context.close()
-    assert watch.faults == []
-    assert "\n".join(serious) == ""
+    walk(browser, live_server.url, {name: pages[name] for name in WALKED}, IN_BOTH_THEMES)
 
 
 def test_a_run_refreshes_itself_until_its_end(browser: Browser, live_server, made: SeededExperiments) -> None:

@@ -1,7 +1,6 @@
 """Judging by keyboard and searches in the system's Chromium: policy, accessibility, themes, widths, no script."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from embeddings_ab.models import Label
@@ -9,7 +8,7 @@ from tests.console import test_browser, test_judging_pages
 from tests.console.ab_seed import seed_ab
 from tests.console.judging_seed import SeededJudging, seed_judging
 from tests.console.seed import seed
-from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in
+from tests.console.test_browser import DESK, PHONE, Watch, screenshot, sign_in, walk
 from tests.console.test_browser import browser as browser
 
 pytestmark = test_browser.pytestmark
@@ -22,30 +21,9 @@ def judging() -> SeededJudging:
     return seed_judging(project, seed_ab(project))
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["light", "dark"])
-def test_every_judging_page_is_clean_and_accessible(
-    browser: Browser, live_server, judging: SeededJudging, theme: str, size: dict[str, int]
-) -> None:
-    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
-    page = sign_in(context, live_server.url)
-    watch = Watch(page, live_server.url)
-    axe, faults = Axe(), []
-
+def test_every_judging_page_is_clean_and_accessible(browser: Browser, live_server, judging: SeededJudging) -> None:
     pages = {**test_judging_pages.pages_of(judging), **test_judging_pages.writing_pages_of(judging)}
-    for name, url in pages.items():
-        page.goto(f"{live_server.url}{url}")
-        page.wait_for_selector("html:not([x-cloak])", state="attached")
-        screenshot(page, f"{name}-{theme}-{size['width']}")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > size["width"]:
-            faults.append(f"{name}: {width} px wide")
-        for violation in axe.run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                nodes = [f"{node['target']} {node['html'][:160]}" for node in violation["nodes"][:3]]
-                faults.append(f"{name}: {violation['id']} {nodes}")
-    context.close()
-    assert watch.faults == []
-    assert "\n".join(faults) == ""
+    walk(browser, live_server.url, pages, pages)
 
 
 def test_documents_are_judged_by_key_without_leaving_the_page(
