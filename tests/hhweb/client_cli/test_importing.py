@@ -64,9 +64,12 @@ def test_an_export_reconciles_and_importing_it_again_doubles_nothing(
 def test_an_imported_run_has_its_dataset_its_verdicts_and_its_metrics(document: Callable[..., Any], client: Client):
     document("import", "langfuse", SAMPLE_PATHS["langfuse"])
     run = client.get_run(our_id("langfuse", "run", "cmkrun1"))
-    assert (run.name, run.status, run.dataset_name) == ("capitals-1", "completed", "capitals")
+    assert (run.name, run.status) == ("capitals-1", "completed")
+    # "capitals", or "capitals (2)" where another test of this server has that name already.
+    assert run.dataset_name is not None
+    assert run.dataset_name.startswith("capitals")
     assert run.metadata["import_id"] == "cmkrun1"
-    members = {each["metadata"]["import_id"]: each for each in client.datapoints(dataset_name="capitals")}
+    members = {each["metadata"]["import_id"]: each for each in client.datapoints(dataset_name=run.dataset_name)}
     assert sorted(members) == ["item-0", "item-1", "item-2"]
     assert members["item-1"]["ground_truth"] == {"expected_output": "Rome"}
     result = client.result(run.run_id)
