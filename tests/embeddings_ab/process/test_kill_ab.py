@@ -218,7 +218,7 @@ def undisturbed(server_folder):
     return found
 
 
-CASES = [("sqlite", 1), ("postgres", 2), *([("sqlite", 2), ("postgres", 1)] if FULL else [])]
+CASES = [("postgres", 2), *([("sqlite", 1), ("sqlite", 2), ("postgres", 1)] if FULL else [])]
 
 
 @pytest.mark.parametrize(("database", "workers"), CASES)
