@@ -1,8 +1,8 @@
 """`kill -9` of the workers in the middle of an A/B test: the report hash is that of an undisturbed run.
 
 No result is lost or doubled and no provider batch is paid twice beyond one per kill. The undisturbed run has two
-workers on SQLite; the killed ones run on both databases, with one worker and with two. Two kills each as a test, one
-of them of the whole tree of processes; `HHWEB_PROOF=1` asks for the full form of fifty.
+workers on SQLite. As a test two kills on PostgreSQL with two workers, one of them of the whole tree of processes;
+`HHWEB_PROOF=1` asks for fifty on both databases, with one worker and with two.
 """
 
 import contextlib
