@@ -92,7 +92,7 @@ def last_experiments(visit: Visit, found: Sequence[ExperimentSchedule]) -> dict[
 
 def schedule_line(schedule: ExperimentSchedule, last: Experiment | None) -> dict[str, Any]:
     """One schedule for lists and its own page. Operators can switch it off in beat's own table, too."""
-    is_on = schedule.is_enabled and not schedule.is_switched_off  # type: ignore[attr-defined]
+    is_on = schedule.is_enabled and not schedule.is_switched_off  # type: ignore[attr-defined] # annotated by `schedules`
     return {
         "schedule": schedule,
         "words": in_words(schedule.crontab, schedule.timezone),
